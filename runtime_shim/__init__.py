@@ -1,0 +1,1 @@
+"""Archive -> device -> engine -> tokens. Imports iree.runtime, numpy, tokenizers, jinja2 and sharkpack.formats; nothing else of ours."""
