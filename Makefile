@@ -1,0 +1,48 @@
+# On a fresh machine: `make demo` shows it, `make test` tests it. Everything lands in .venv and build/.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Installed before the rest: left to itself, pip may choose a build of torch with several GB of CUDA libraries.
+TORCH ?= torch==2.13.0
+PROMPT ?= Explain in two sentences why the sky is blue.
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+BUNDLE := build/SmolLM2-135M-Instruct.shark
+
+.PHONY: demo test check lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-build
+	@mkdir -p build
+	model=$$($(BIN)/python scripts/fetch_demo_model.py) && $(BIN)/sharkpack build "$$model" -o $(BUNDLE) --force
+	$(BIN)/sharkpack run $(BUNDLE) "$(PROMPT)" --stats
+
+test: $(VENV)/.installed-dev
+	PYTHON=$(BIN)/python scripts/check test $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	PYTHON=$(BIN)/python scripts/check lint
+
+check: $(VENV)/.installed-dev
+	PYTHON=$(BIN)/python scripts/check
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-build: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable '.[build]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed-build
