@@ -1,0 +1,179 @@
+"""Writing an archive: streamed once, hashed on the way, published in one rename. Knows members, not what is in them."""
+
+import contextlib
+import hashlib
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from sharkpack.formats import zip_records
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.manifest import MANIFEST_PATH, MAX_CONTENT_BYTES, MAX_MANIFEST_BYTES, Manifest, Member
+from sharkpack.formats.member_path import check_distinct, check_member_path
+from sharkpack.formats.output_file import OutputFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_CHUNK = 1 << 20
+_COMPRESSION_LEVEL = 12
+
+
+class MemberWriter:
+    """Takes the bytes of one member, in as many pieces as its producer likes; hashes what it copies."""
+
+    def __init__(self, write: Callable[["Buffer"], None], path: str, size: int) -> None:
+        self._write, self._path, self._size = write, path, size
+        self.written, self.crc32, self.sha256 = 0, 0, hashlib.sha256()
+
+    def write(self, data: "Buffer", /) -> int:
+        """Append any C-contiguous buffer; raise SharkpackError past the member's size. Returns the bytes taken."""
+        view = memoryview(data).cast("B")
+        if self.written + len(view) > self._size:
+            raise SharkpackError(f"member {self._path!r} was announced with {self._size} bytes and got more")
+        for start in range(0, len(view), _CHUNK):  # small enough that hashing finds the bytes in the cache
+            piece = view[start : start + _CHUNK]
+            self._write(piece)
+            self.sha256.update(piece)
+            self.crc32 = zlib.crc32(piece, self.crc32)
+        self.written += len(view)
+        return len(view)
+
+
+class ArchiveWriter:
+    """Writes `path` as a bundle: enter, add members, `finish`, leave.
+
+    The file appears, complete and synced, when the block ends without an exception; until then, and if it never does,
+    there is only a hidden temporary file beside it, which is removed. A failure to write, a full disk or an existing
+    `path` (unless `overwrite`) is a SharkpackError. Members are stored in the order in which they are added, stamped
+    with SOURCE_DATE_EPOCH or else 1980-01-01.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self._path = Path(path)
+        self._overwrite = overwrite
+        self._dos_time = _dos_time(os.environ.get("SOURCE_DATE_EPOCH"))
+        self._records: list[zip_records.Record] = []
+        self._members: list[Member] = []
+        self._finished = False
+
+    @property
+    def members(self) -> list[Member]:
+        """What the manifest has to list: all members so far, `mimetype` first."""
+        return list(self._members)
+
+    def __enter__(self) -> "ArchiveWriter":
+        self._file = OutputFile(self._path, overwrite=self._overwrite)
+        try:
+            record = zip_records.mimetype_record()
+            self._file.write(zip_records.local_header(record) + zip_records.MIMETYPE)
+            self._append(record, hashlib.sha256(zip_records.MIMETYPE).hexdigest(), None)
+        except BaseException:
+            self._file.discard()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if not self._finished:
+                    raise SharkpackError(f"{self._path}: left without a manifest, so nothing is written")
+                self._file.publish()
+        finally:
+            self._file.discard()
+
+    def add(self, path: str, data: bytes, compress: bool = False) -> None:
+        """Add a whole member; with `compress`, which goes with a name in `.zst` and no other, as one zstd frame."""
+        if compress != path.endswith(".zst"):
+            raise SharkpackError(f"member {path!r}: the members named '*.zst' are compressed, and no others")
+        content_size = None
+        if compress:
+            content_size = len(data)
+            if content_size > MAX_CONTENT_BYTES:
+                raise SharkpackError(f"member {path!r}: {content_size} bytes; at most {MAX_CONTENT_BYTES} are allowed")
+            data = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compress(data)
+        with self._open(path, len(data), content_size) as out:
+            out.write(data)
+
+    @contextlib.contextmanager
+    def open_member(self, path: str, size: int) -> Iterator[MemberWriter]:
+        """Stream a member: the block must write exactly `size` bytes. Checks first that the disk has room for them."""
+        if path.endswith(".zst"):
+            raise SharkpackError(f"member {path!r}: '*.zst' members are added whole, with compress")
+        with self._open(path, size, None) as out:
+            yield out
+
+    def finish(self, manifest: bytes) -> None:
+        """Add the manifest, which must list `members`, and the central directory. Nothing can be added afterwards."""
+        if len(manifest) > MAX_MANIFEST_BYTES:
+            raise SharkpackError(f"the manifest has {len(manifest)} bytes; at most {MAX_MANIFEST_BYTES} are allowed")
+        if list(Manifest.from_json(manifest).members) != self._members:
+            raise SharkpackError("the manifest does not list the members that were added, in their order")
+        with self._open(MANIFEST_PATH, len(manifest), None) as out:
+            out.write(manifest)
+        directory = b"".join(map(zip_records.central_record, self._records))
+        self._file.write(directory + zip_records.end_records(len(self._records), self._end, len(directory)))
+        self._finished = True
+
+    @property
+    def _end(self) -> int:
+        return self._records[-1].end if self._records else 0
+
+    @contextlib.contextmanager
+    def _open(self, path: str, size: int, content_size: int | None) -> Iterator[MemberWriter]:
+        self._check_new(path)
+        self._file.check_space(size)
+        blank = self._record(path, 0, size)
+        self._file.write(zip_records.local_header(blank))
+        out = MemberWriter(self._file.write, path, size)
+        yield out
+        if out.written != size:
+            raise SharkpackError(f"member {path!r} was announced with {size} bytes and got {out.written}")
+        record = self._record(path, out.crc32, size)
+        self._file.overwrite_at(record.crc32_offset, record.crc32.to_bytes(4, "little"))
+        self._append(record, out.sha256.hexdigest(), content_size)
+
+    def _check_new(self, path: str) -> None:
+        check_member_path(path)
+        check_distinct([*(record.path for record in self._records), path])
+        if self._finished:
+            raise SharkpackError(f"member {path!r} comes after the manifest, which is the last")
+        if len(self._records) >= zip_records.MAX_MEMBERS - (path != MANIFEST_PATH):
+            raise SharkpackError(f"member {path!r} is one too many; at most {zip_records.MAX_MEMBERS} are allowed")
+
+    def _record(self, path: str, crc32: int, size: int) -> zip_records.Record:
+        return zip_records.Record(path=path, crc32=crc32, size=size, header_offset=self._end, dos_time=self._dos_time)
+
+    def _append(self, record: zip_records.Record, sha256: str, content_size: int | None) -> None:
+        self._records.append(record)
+        if record.path != MANIFEST_PATH:
+            self._members.append(
+                Member(
+                    path=record.path,
+                    offset=record.data_offset,
+                    size=record.size,
+                    sha256=sha256,
+                    content_size=content_size,
+                )
+            )
+
+
+def _dos_time(source_date_epoch: str | None) -> int:
+    """The ZIP time stamp (date << 16 | time, UTC) of SOURCE_DATE_EPOCH, held to what ZIP can say: 1980 to 2107."""
+    if source_date_epoch is None:
+        return zip_records.DOS_EPOCH
+    try:
+        year, month, day, hour, minute, second = time.gmtime(int(source_date_epoch))[:6]
+    except (ValueError, OverflowError, OSError) as error:
+        raise SharkpackError(f"SOURCE_DATE_EPOCH is {source_date_epoch!r}, not a number of seconds") from error
+    if not 1980 <= year <= 2107:
+        raise SharkpackError(f"SOURCE_DATE_EPOCH is in {year}; an archive can carry the years 1980 to 2107")
+    return (year - 1980) << 25 | month << 21 | day << 16 | hour << 11 | minute << 5 | second // 2

@@ -1,0 +1,112 @@
+"""A file that appears whole or not at all: temporary file beside it, disk space asked for first, synced, renamed."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_SPACE_MARGIN = 1 << 20  # so that a disk is not left with no room at all
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class OutputFile:
+    """Written under a temporary name, seen under `path` only after `publish`; `discard` is safe at any time.
+
+    Refuses an existing `path` unless `overwrite`. Every failure of the operating system is a SharkpackError that names
+    `path`, and one that says what is needed and what is free where the disk is full.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        self._path, self._overwrite = path, overwrite
+        self._refuse_existing()
+        self._temporary = path.with_name(f".sharkpack-{secrets.token_hex(8)}.partial")
+        with self._os_errors(0):
+            # Not tempfile: its files are private, and this one becomes the output, with the mode that umask gives.
+            self._file = self._temporary.open("xb")
+
+    def check_space(self, size: int) -> None:
+        """Raise SharkpackError unless the file system has room for `size` more bytes."""
+        free = self._free_space()
+        if size + _SPACE_MARGIN > free:
+            raise self._no_space(size, f"{_in_words(free)} are free")
+
+    def write(self, data: "Buffer") -> None:
+        with self._os_errors(memoryview(data).nbytes):
+            self._file.write(data)
+
+    def overwrite_at(self, offset: int, data: bytes) -> None:
+        """Put `data` over what was written at `offset`; the next `write` goes on at the end."""
+        with self._os_errors(0):
+            self._file.seek(offset)
+            self._file.write(data)
+            self._file.seek(0, os.SEEK_END)
+
+    def publish(self) -> None:
+        """Sync, close and rename; the file is then under its own name, durably."""
+        with self._os_errors(0):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._refuse_existing()
+            self._temporary.replace(self._path)
+            _sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """Close and remove the temporary file; does nothing after `publish`."""
+        with contextlib.suppress(OSError):  # what is still buffered may not fit the disk, and is thrown away
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _refuse_existing(self) -> None:
+        if self._path.is_dir():
+            raise SharkpackError(f"{self._path} is a folder; name a file to write")
+        if self._path.exists() and not self._overwrite:
+            raise SharkpackError(f"{self._path} exists already; name another file, or ask to overwrite it")
+
+    def _free_space(self) -> int:
+        with self._os_errors(0):
+            return shutil.disk_usage(self._path.parent).free
+
+    def _no_space(self, size: int, found: str) -> SharkpackError:
+        return SharkpackError(
+            f"{self._path}: not enough room on the disk: {_in_words(size)} more are needed and {found} "
+            f"in {self._path.absolute().parent}; free some, or write elsewhere"
+        )
+
+    @contextlib.contextmanager
+    def _os_errors(self, size: int) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _DISK_FULL:
+                raise self._no_space(size, f"{_in_words(self._free_space())} are free") from error
+            if error.errno == errno.EFBIG:
+                raise self._no_space(size, "no larger file is allowed (see ulimit -f)") from error
+            raise SharkpackError(f"{self._path}: cannot write: {error.strerror or error}") from error
+
+
+def _in_words(size: int) -> str:
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system has a way to."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
