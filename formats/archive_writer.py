@@ -8,18 +8,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import zstandard
 
 from sharkpack.formats import zip_records
+from sharkpack.formats.buffers import Bytes, as_bytes
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import MANIFEST_PATH, MAX_CONTENT_BYTES, MAX_MANIFEST_BYTES, Manifest, Member
 from sharkpack.formats.member_path import check_distinct, check_member_path
 from sharkpack.formats.output_file import OutputFile
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 _CHUNK = 1 << 20
 _COMPRESSION_LEVEL = 12
@@ -28,13 +25,13 @@ _COMPRESSION_LEVEL = 12
 class MemberWriter:
     """Takes the bytes of one member, in as many pieces as its producer likes; hashes what it copies."""
 
-    def __init__(self, write: Callable[["Buffer"], None], path: str, size: int) -> None:
+    def __init__(self, write: Callable[[memoryview], None], path: str, size: int) -> None:
         self._write, self._path, self._size = write, path, size
         self.written, self.crc32, self.sha256 = 0, 0, hashlib.sha256()
 
-    def write(self, data: "Buffer", /) -> int:
+    def write(self, data: Bytes, /) -> int:
         """Append any C-contiguous buffer; raise SharkpackError past the member's size. Returns the bytes taken."""
-        view = memoryview(data).cast("B")
+        view = as_bytes(data)
         if self.written + len(view) > self._size:
             raise SharkpackError(f"member {self._path!r} was announced with {self._size} bytes and got more")
         for start in range(0, len(view), _CHUNK):  # small enough that hashing finds the bytes in the cache
@@ -130,9 +127,9 @@ class ArchiveWriter:
     @contextlib.contextmanager
     def _open(self, path: str, size: int, content_size: int | None) -> Iterator[MemberWriter]:
         self._check_new(path)
-        self._file.check_space(size)
-        blank = self._record(path, 0, size)
-        self._file.write(zip_records.local_header(blank))
+        header = zip_records.local_header(self._record(path, 0, size))
+        self._file.check_space(len(header) + size)
+        self._file.write(header)
         out = MemberWriter(self._file.write, path, size)
         yield out
         if out.written != size:

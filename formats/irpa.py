@@ -6,12 +6,10 @@ The layout is that of IREE's runtime/src/iree/schemas/parameter_archive.h; only 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from sharkpack.formats.buffers import Bytes, as_bytes
 from sharkpack.formats.errors import SharkpackError
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 TENSOR_ALIGNMENT = 64
 MAX_TENSORS = 1 << 20
@@ -29,7 +27,7 @@ _ENTRY_KINDS = {_SKIP_ENTRY: "a SKIP", _SPLAT_ENTRY: "a SPLAT", _EXTERNAL_ENTRY:
 class Writable(Protocol):
     """All that `write_irpa` asks of its output: a file, or a member of an archive."""
 
-    def write(self, data: "Buffer", /) -> object: ...
+    def write(self, data: bytes | memoryview, /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +89,7 @@ def _check_planned(entries: Sequence[tuple[str, int]]) -> None:
         raise SharkpackError(f"{len(entries)} tensors; a parameter file holds at most {MAX_TENSORS}")
 
 
-def write_irpa(plan: IrpaPlan, out: Writable, tensors: Iterable[tuple[str, "Buffer"]]) -> None:
+def write_irpa(plan: IrpaPlan, out: Writable, tensors: Iterable[tuple[str, Bytes]]) -> None:
     """Write `plan.total_size` bytes to `out`, front to back, taking one `(name, C-contiguous buffer)` at a time.
 
     Raises SharkpackError if `tensors` does not yield exactly the planned names and sizes, in the planned order.
@@ -101,7 +99,7 @@ def write_irpa(plan: IrpaPlan, out: Writable, tensors: Iterable[tuple[str, "Buff
     remaining = iter(tensors)
     for entry in plan.entries:
         name, data = next(remaining, (None, b""))
-        view = memoryview(data).cast("B")
+        view = as_bytes(data)
         if name != entry.name or view.nbytes != entry.nbytes:
             found = "nothing" if name is None else f"{name!r} of {view.nbytes} bytes"
             raise SharkpackError(f"tensor {entry.name!r} of {entry.nbytes} bytes was planned, got {found}")

@@ -59,10 +59,10 @@ class JsonObject:
     def fail(self, key: str, problem: str) -> NoReturn:
         raise SharkpackError(f"Bad value in '{self.path(key)}': {problem}")
 
-    def object(self, key: str) -> "JsonObject":
+    def child(self, key: str) -> "JsonObject":
         return JsonObject(self._required(key), self.path(key))
 
-    def objects(self, key: str, *, minimum: int = 1) -> "Iterator[JsonObject]":
+    def children(self, key: str, *, minimum: int = 1) -> "Iterator[JsonObject]":
         for index, value in enumerate(self._list(key, minimum)):
             yield JsonObject(value, f"{self.path(key)}[{index}]")
 

@@ -83,19 +83,19 @@ class Manifest:
     @classmethod
     def _read(cls, node: JsonObject) -> "Manifest":
         manifest = cls(
-            format=Format.read(node.object("format")),  # first: another version may look different in all the rest
-            model=ModelInfo.read(node.object("model")),
-            source=Source.read(node.object("source")),
-            producer=Producer.read(node.object("producer")),
+            format=Format.read(node.child("format")),  # first: another version may look different in all the rest
+            model=ModelInfo.read(node.child("model")),
+            source=Source.read(node.child("source")),
+            producer=Producer.read(node.child("producer")),
             minimum_runtime=node.text("minimum_runtime", pattern=_VERSION),
-            signature=Signature.read(node.object("signature")),
-            tokenizer=TokenizerInfo.read(node.object("tokenizer")),
-            parameters=tuple(map(ParameterFile.read, node.objects("parameters"))),
-            targets=tuple(map(TargetInfo.read, node.objects("targets"))),
-            members=tuple(map(Member.read, node.objects("members"))),
+            signature=Signature.read(node.child("signature")),
+            tokenizer=TokenizerInfo.read(node.child("tokenizer")),
+            parameters=tuple(map(ParameterFile.read, node.children("parameters"))),
+            targets=tuple(map(TargetInfo.read, node.children("targets"))),
+            members=tuple(map(Member.read, node.children("members"))),
         )
         manifest._check_members(node)
-        manifest._check_tokens(node.object("tokenizer"))
+        manifest._check_tokens(node.child("tokenizer"))
         return manifest
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,13 +111,13 @@ class Manifest:
         paths = {member.path for member in self.members}
         if MANIFEST_PATH in paths:
             node.fail("members", f"{MANIFEST_PATH!r} lists itself")
-        tokenizer = node.object("tokenizer")
+        tokenizer = node.child("tokenizer")
         _check_known(tokenizer, self.tokenizer.path, paths)
         if self.tokenizer.chat_template is not None:
             _check_known(tokenizer, self.tokenizer.chat_template, paths, key="chat_template")
-        for parameters, item in zip(node.objects("parameters"), self.parameters, strict=True):
+        for parameters, item in zip(node.children("parameters"), self.parameters, strict=True):
             _check_known(parameters, item.path, paths)
-        for target, info in zip(node.objects("targets"), self.targets, strict=True):
+        for target, info in zip(node.children("targets"), self.targets, strict=True):
             _check_known(target, info.path, paths)
         _check_unique(node, "parameters", "scope", (item.scope for item in self.parameters))
         _check_unique(node, "targets", "id", (target.id for target in self.targets))

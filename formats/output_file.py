@@ -7,12 +7,9 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO
 
 from sharkpack.formats.errors import SharkpackError
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 _SPACE_MARGIN = 1 << 20  # so that a disk is not left with no room at all
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -27,32 +24,34 @@ class OutputFile:
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self._path, self._overwrite = path, overwrite
+        self._announced = 0
         self._refuse_existing()
         self._temporary = path.with_name(f".sharkpack-{secrets.token_hex(8)}.partial")
-        with self._os_errors(0):
-            # Not tempfile: its files are private, and this one becomes the output, with the mode that umask gives.
-            self._file = self._temporary.open("xb")
+        with self._os_errors():
+            self._file = self._open_temporary()
 
     def check_space(self, size: int) -> None:
-        """Raise SharkpackError unless the file system has room for `size` more bytes."""
+        """Announce `size` more bytes; raise SharkpackError unless the file system has room for them."""
+        self._announced = size
         free = self._free_space()
         if size + _SPACE_MARGIN > free:
             raise self._no_space(size, f"{_in_words(free)} are free")
 
-    def write(self, data: "Buffer") -> None:
-        with self._os_errors(memoryview(data).nbytes):
+    def write(self, data: bytes | memoryview) -> None:
+        with self._os_errors():
             self._file.write(data)
+        self._announced -= len(data)
 
     def overwrite_at(self, offset: int, data: bytes) -> None:
         """Put `data` over what was written at `offset`; the next `write` goes on at the end."""
-        with self._os_errors(0):
+        with self._os_errors():
             self._file.seek(offset)
             self._file.write(data)
             self._file.seek(0, os.SEEK_END)
 
     def publish(self) -> None:
         """Sync, close and rename; the file is then under its own name, durably."""
-        with self._os_errors(0):
+        with self._os_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -66,6 +65,10 @@ class OutputFile:
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
+    def _open_temporary(self) -> IO[bytes]:
+        # Not tempfile: its files are private, and this one becomes the output, with the mode that umask gives.
+        return self._temporary.open("xb")
+
     def _refuse_existing(self) -> None:
         if self._path.is_dir():
             raise SharkpackError(f"{self._path} is a folder; name a file to write")
@@ -73,24 +76,25 @@ class OutputFile:
             raise SharkpackError(f"{self._path} exists already; name another file, or ask to overwrite it")
 
     def _free_space(self) -> int:
-        with self._os_errors(0):
+        with self._os_errors():
             return shutil.disk_usage(self._path.parent).free
 
     def _no_space(self, size: int, found: str) -> SharkpackError:
+        needed = f"{_in_words(size)} more are needed and " if size > 0 else ""
         return SharkpackError(
-            f"{self._path}: not enough room on the disk: {_in_words(size)} more are needed and {found} "
+            f"{self._path}: not enough room on the disk: {needed}{found} "
             f"in {self._path.absolute().parent}; free some, or write elsewhere"
         )
 
     @contextlib.contextmanager
-    def _os_errors(self, size: int) -> Iterator[None]:
+    def _os_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             if error.errno in _DISK_FULL:
-                raise self._no_space(size, f"{_in_words(self._free_space())} are free") from error
+                raise self._no_space(self._announced, f"{_in_words(self._free_space())} are free") from error
             if error.errno == errno.EFBIG:
-                raise self._no_space(size, "no larger file is allowed (see ulimit -f)") from error
+                raise self._no_space(self._announced, "no larger file is allowed (see ulimit -f)") from error
             raise SharkpackError(f"{self._path}: cannot write: {error.strerror or error}") from error
 
 

@@ -62,7 +62,7 @@ class Signature:
             page_size=node.integer("page_size", minimum=1),
             context_length=node.integer("context_length", minimum=1),
             max_pages_per_sequence=node.integer("max_pages_per_sequence", minimum=1),
-            cache=CacheInfo.read(node.object("cache")),
+            cache=CacheInfo.read(node.child("cache")),
             vocab_size=node.integer("vocab_size", minimum=1),
             activations=node.text("activations", choices=("int8", "float32")),
             reserved_pages=node.integer("reserved_pages", minimum=1),
@@ -79,6 +79,6 @@ class Signature:
         cache = self.cache
         elements = cache.layers * cache.kv_heads * self.page_size * (cache.key_head_dim + cache.value_head_dim)
         if cache.page_elements != elements:
-            node.object("cache").fail(
+            node.child("cache").fail(
                 "page_elements", f"{cache.page_elements}; layers, heads and page size make it {elements}"
             )
