@@ -1,0 +1,228 @@
+"""The embedding API: a bundle, opened on this machine, that turns prompts into text."""
+
+import threading
+import time
+from collections.abc import Sequence as List
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.signature import Signature
+from sharkpack.runtime_shim.bundle import Bundle
+from sharkpack.runtime_shim.detokenizer import Vocabulary
+from sharkpack.runtime_shim.device import Selection
+from sharkpack.runtime_shim.generation import Completion, Generation
+from sharkpack.runtime_shim.hal_device import choose_local_device, open_device
+from sharkpack.runtime_shim.memory import default_cache_pages, usable_memory
+from sharkpack.runtime_shim.pages import PagePool
+from sharkpack.runtime_shim.program import CACHE_ITEM_BYTES, Logits, Program
+from sharkpack.runtime_shim.prompt import Prompt, check_ids, encode_prompt
+from sharkpack.runtime_shim.sampling import Sampling
+from sharkpack.runtime_shim.scheduler import Scheduler
+from sharkpack.runtime_shim.sequence import Request, Sequence
+from sharkpack.runtime_shim.transcript import Transcript
+
+GREEDY = Sampling()
+
+
+class Engine:
+    """A loaded program with its cache and what it is generating.
+
+    One call of the program happens at a time; generations may be read from several threads.
+    """
+
+    def __init__(self, bundle: Bundle, program: Program, *, context_length: int, prefill_chunk: int) -> None:
+        self.bundle = bundle
+        self.context_length = context_length
+        self.load_ms = 0.0
+        self.target_id = ""
+        self.device_uri = ""
+        self.threads = 1
+        self._program = program
+        self._pool = PagePool(program.cache_pages, reserved=program.signature.reserved_pages)
+        self._scheduler = Scheduler(program, self._pool, context_length=context_length, prefill_chunk=prefill_chunk)
+        self._vocabulary: Vocabulary | None = None
+        self._lock = threading.RLock()
+        self._owns_bundle = False
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | Bundle,
+        *,
+        device: str = "auto",
+        target: str | None = None,
+        threads: int | None = None,
+        context: int | None = None,
+        cache_pages: int | None = None,
+        prefill_chunk: int = 512,
+    ) -> Self:
+        """Open a bundle (or take an open one) on a device of this machine.
+
+        context: tokens a sequence may have, at most what the bundle was built for. cache_pages: pages that all
+        sequences share. prefill_chunk: prompt tokens a call computes at most. Raises SharkpackError.
+        """
+        started = time.perf_counter()
+        bundle = path if isinstance(path, Bundle) else Bundle.open(path)
+        try:
+            selection = bundle.select(device=device, target=target)
+            uri, count = _device(selection, device, threads)
+            signature = bundle.manifest.signature
+            context_length = _context_length(signature, context)
+            pages = _cache_pages(signature, context_length, cache_pages)
+            program = Program(
+                bundle.archive,
+                selection.target,
+                open_device(uri, count),
+                cache_pages=pages,
+                prefill_chunk=min(prefill_chunk, context_length),
+            )
+        except BaseException:
+            if bundle is not path:
+                bundle.close()
+            raise
+        engine = cls(bundle, program, context_length=context_length, prefill_chunk=min(prefill_chunk, context_length))
+        engine.target_id, engine.device_uri, engine.threads = selection.target.id, uri, count
+        engine._owns_bundle = bundle is not path
+        engine.load_ms = (time.perf_counter() - started) * 1e3
+        return engine
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int = 256,
+        sampling: Sampling = GREEDY,
+        stop: List[str] = (),
+        raw: bool = False,
+    ) -> Generation:
+        """Begin an answer to text, messages or token ids; iterate over it for text, or take its `.result`.
+
+        Text goes through the bundle's chat template unless `raw`. Several may be under way: they compute together.
+        Raises SharkpackError for an empty prompt, one longer than the context, and ids outside the vocabulary.
+        """
+        started = time.perf_counter()
+        if max_tokens < 1:
+            raise SharkpackError(f"max-tokens is {max_tokens}: expected 1 or more")
+        transcript = self._transcript(stop)
+        request = Request(
+            prompt_ids=self.encode(prompt, raw=raw),
+            max_tokens=max_tokens,
+            sampling=sampling,
+            end_token_ids=self._end_token_ids(),
+            on_token=transcript.on_token,
+        )
+        sequence = Sequence(request)
+        with self._lock:
+            self._scheduler.add(sequence)
+        return Generation(self, sequence, transcript, started=started)
+
+    def generate_batch(
+        self,
+        prompts: List[Prompt],
+        *,
+        max_tokens: int = 256,
+        sampling: Sampling = GREEDY,
+        stop: List[str] = (),
+        raw: bool = False,
+    ) -> list[Completion]:
+        """Answer several prompts, computed together; the completions come in the order of the prompts."""
+        begun: list[Generation] = []
+        try:
+            for prompt in prompts:
+                begun.append(self.generate(prompt, max_tokens=max_tokens, sampling=sampling, stop=stop, raw=raw))
+            return [generation.result for generation in begun]
+        finally:
+            for generation in begun:
+                generation.cancel()
+
+    def step(self) -> bool:
+        """One call of the program for whatever is under way. Returns whether there is more to do."""
+        with self._lock:
+            self._check_open()
+            self._scheduler.step()
+            return self._scheduler.busy
+
+    def cancel(self, sequence: Sequence) -> None:
+        """End a sequence and free its pages; `Generation.cancel` is the way to it."""
+        with self._lock:
+            self._scheduler.cancel(sequence)
+
+    def encode(self, prompt: Prompt, *, raw: bool = False) -> tuple[int, ...]:
+        """The token ids that `generate` would compute for this prompt; the same errors."""
+        ids = encode_prompt(self.bundle, prompt, raw=raw)
+        self._check_length(len(ids))
+        return ids
+
+    def logits(self, token_ids: List[int]) -> Logits:
+        """Logits after these tokens: f32 [V], a copy. Waits for nothing that is under way, and disturbs nothing."""
+        ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
+        self._check_length(len(ids))
+        with self._lock:
+            self._check_open()
+            return self._scheduler.logits(ids)
+
+    def close(self) -> None:
+        """Give the device, the cache and, where `open` opened it, the bundle back. A second call does nothing."""
+        with self._lock:
+            self._program.close()
+            if self._owns_bundle:
+                self.bundle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _transcript(self, stop: List[str]) -> Transcript:
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(self.bundle.tokenizer)
+        return Transcript(self._vocabulary, (stop,) if isinstance(stop, str) else tuple(stop))
+
+    def _end_token_ids(self) -> frozenset[int]:
+        tokenizer = self.bundle.manifest.tokenizer
+        ends = frozenset(tokenizer.end_token_ids)
+        return ends if tokenizer.eos_token_id is None else ends | {tokenizer.eos_token_id}
+
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self.context_length:
+            raise SharkpackError(
+                f"the prompt is {tokens} tokens and the context {self.context_length}: shorten the prompt, "
+                "or build the bundle with a longer --context"
+            )
+
+    def _check_open(self) -> None:
+        if self._program.closed:
+            raise SharkpackError("the engine is closed: open it again")
+
+
+def _device(selection: Selection, asked: str, threads: int | None) -> tuple[str, int]:
+    if selection.target.driver != "local":
+        return selection.device_uri, 0
+    return choose_local_device(selection.device_uri, threads, explicit=asked != "auto")
+
+
+def _context_length(signature: Signature, asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= signature.context_length:
+        raise SharkpackError(
+            f"context is {asked}: this bundle was built for 1 to {signature.context_length} tokens; "
+            "build it with a longer --context for more"
+        )
+    return asked or signature.context_length
+
+
+def _cache_pages(signature: Signature, context_length: int, asked: int | None) -> int:
+    """Pages to allocate, the programs' reserved ones included."""
+    if asked is not None and asked < 1:
+        raise SharkpackError(f"cache-pages is {asked}: expected 1 or more")
+    usable = asked or default_cache_pages(
+        pages_per_sequence=-(-context_length // signature.page_size),
+        sequences=max(signature.batch_sizes),
+        page_bytes=signature.cache.page_elements * CACHE_ITEM_BYTES[signature.cache.dtype],
+        memory=usable_memory(),
+    )
+    return signature.reserved_pages + usable

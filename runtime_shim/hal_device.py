@@ -1,0 +1,52 @@
+"""Opens HAL devices, and keeps the one fact about threads: IREE fixes their number for the whole process."""
+
+import threading
+
+import iree.runtime as rt
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.cpu import host_cpu
+
+_lock = threading.Lock()
+_task_threads: int | None = None
+
+
+def choose_local_device(device_uri: str, threads: int | None, *, explicit: bool) -> tuple[str, int]:
+    """(device, thread count) for a CPU target. One thread needs no workers unless local-task was asked for.
+
+    `threads` None means one a physical core. Raises SharkpackError for a count that the device cannot have.
+    """
+    if threads is not None and threads < 1:
+        raise SharkpackError(f"threads is {threads}: expected 1 or more")
+    if device_uri == "local-sync":
+        if threads not in (None, 1):
+            raise SharkpackError(f"the device local-sync has one thread, and {threads} were asked for: use local-task")
+        return device_uri, 1
+    count = threads or _task_threads or host_cpu().physical_cores
+    if count == 1 and not explicit:
+        return "local-sync", 1
+    return device_uri, count
+
+
+def open_device(device_uri: str, threads: int) -> rt.HalDevice:
+    """Open a device. `threads` counts for local-task only. Raises SharkpackError where it does not open."""
+    if device_uri.startswith("local-task"):
+        _fix_task_threads(threads)
+    try:
+        return rt.get_device(device_uri)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise SharkpackError(f"the device {device_uri} does not open: {reason}") from error
+
+
+def _fix_task_threads(threads: int) -> None:
+    global _task_threads
+    with _lock:
+        if _task_threads not in (None, threads):
+            raise SharkpackError(
+                f"this process already runs local-task with {_task_threads} threads and cannot have {threads} too: "
+                "use one count a process"
+            )
+        if _task_threads is None:
+            rt.flags.parse_flags(f"--task_topology_group_count={threads}")
+            _task_threads = threads

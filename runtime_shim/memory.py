@@ -1,0 +1,23 @@
+"""How much memory this machine lets us use, and how much of it a cache may take."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def usable_memory() -> int:
+    """Bytes of physical memory, or what the control group allows where that is less."""
+    limits = []
+    try:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        limits.append(8 << 30)  # not a POSIX system; a modest machine
+    with contextlib.suppress(OSError, ValueError):  # no control group, or no limit ("max")
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits)
+
+
+def default_cache_pages(*, pages_per_sequence: int, sequences: int, page_bytes: int, memory: int) -> int:
+    """Pages for `sequences` whole contexts, less if that is over a quarter of `memory`, never less than one context."""
+    affordable = memory // 4 // page_bytes
+    return max(pages_per_sequence, min(sequences * pages_per_sequence, affordable))

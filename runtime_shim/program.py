@@ -1,0 +1,187 @@
+"""A target's module, loaded in place from the archive's mapping, and calls of its entry points.
+
+Knows the ABI (formats.manifest.Signature); does not know what the rows mean or which pages are free.
+"""
+
+import hashlib
+import weakref
+from typing import Any, Literal
+
+import iree.runtime as rt
+import numpy as np
+import numpy.typing as npt
+
+from sharkpack.formats.archive import Archive
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.manifest import Signature, TargetInfo
+from sharkpack.runtime_shim.arguments import Arguments, Row
+
+Entry = Literal["prefill", "decode"]
+Logits = npt.NDArray[np.float32]
+
+CACHE_ITEM_BYTES = {"f16": 2, "f32": 4}
+_ELEMENT_TYPES = {"f16": rt.HalElementType.FLOAT_16, "f32": rt.HalElementType.FLOAT_32}
+_FLOAT32 = np.dtype(np.float32)  # an instance: the binding refuses the class
+
+
+class Program:
+    """A loaded module with its cache. Not safe from several threads: calls share the argument buffers and the cache."""
+
+    def __init__(
+        self, archive: Archive, target: TargetInfo, device: rt.HalDevice, *, cache_pages: int, prefill_chunk: int
+    ) -> None:
+        self.signature = archive.manifest.signature
+        self.cache_pages = cache_pages
+        self._native = _Native(archive, target, device)
+        # IREE dies when a buffer outlives its device, so they go in order, at the latest when the interpreter exits.
+        self._release = weakref.finalize(self, self._native.release)
+        self._native.allocate(self.signature, cache_pages, prefill_chunk)
+
+    def batch_size(self, rows: int) -> int:
+        """The smallest exported batch size that holds `rows`, or the largest there is."""
+        sizes = sorted(self.signature.batch_sizes)
+        return next((size for size in sizes if size >= rows), sizes[-1])
+
+    def call(self, entry: Entry, rows: list[Row]) -> Logits:
+        """Compute the rows' new tokens. Returns f32 [len(rows), V], the logits after each row's last token.
+
+        The array is the device's own memory: read it before the next call, and keep no reference. At most as many
+        rows as the largest batch size. Raises SharkpackError for pages that are not in the cache.
+        """
+        self._check(rows)
+        batch = self.batch_size(len(rows))
+        tokens, starts, lengths, pages = self._native.arguments.fill(rows, batch)
+        if entry == "prefill":
+            return self._native.invoke(f"prefill_bs{batch}", tokens, starts, lengths, pages)[: len(rows)]
+        return self._native.invoke(f"decode_bs{batch}", tokens, lengths, starts, pages)[: len(rows)]
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return not self._release.alive
+
+    def close(self) -> None:
+        """Give everything back; what was mapped from the archive may be unmapped afterwards."""
+        self._release()
+
+    def _check(self, rows: list[Row]) -> None:
+        """The program trusts its inputs and would read outside its memory: nothing wrong may pass here."""
+        if self.closed:
+            raise SharkpackError("the engine is closed")
+        for row in rows:
+            if not row.tokens or row.start + len(row.tokens) > len(row.pages) * self.signature.page_size:
+                raise SharkpackError(f"{len(row.pages)} pages do not hold {row.start} + {len(row.tokens)} tokens")
+            if min(row.pages) < 0 or max(row.pages) >= self.cache_pages:
+                raise SharkpackError(f"a page id is outside the cache of {self.cache_pages} pages")
+            if min(row.tokens) < 0 or max(row.tokens) >= self.signature.vocab_size:
+                raise SharkpackError(f"a token id is outside the vocabulary of {self.signature.vocab_size}")
+
+
+class _Native:
+    """What IREE allocates, in one place so that it can be let go in the right order."""
+
+    arguments: Arguments
+
+    def __init__(self, archive: Archive, target: TargetInfo, device: rt.HalDevice) -> None:
+        self._device: Any = device
+        self._instance: Any = rt.VmInstance()
+        self._cache: Any = None
+        self._result: Any = None
+        self._functions: dict[str, rt.VmFunction] = {}
+        try:
+            self._modules: Any = self._load(archive, target)
+            self._context: Any = rt.VmContext(self._instance, self._modules)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise SharkpackError(f"{target.path} does not load: {reason}") from error
+        self._find_functions(archive.manifest.signature, target)
+
+    def allocate(self, signature: Signature, cache_pages: int, prefill_chunk: int) -> None:
+        """The cache (memory that nothing touches until a program writes it) and the argument buffers."""
+        shape = (cache_pages, signature.cache.page_elements)
+        nbytes = shape[0] * shape[1] * CACHE_ITEM_BYTES[signature.cache.dtype]
+        try:
+            buffer = self._device.allocator.allocate_buffer(
+                rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE,
+                rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
+                nbytes,
+            )
+        except (RuntimeError, MemoryError) as error:
+            raise SharkpackError(
+                f"no memory for a cache of {nbytes >> 20} MiB: ask for fewer pages or less context"
+            ) from error
+        self._cache = rt.HalBufferView(buffer, shape, _ELEMENT_TYPES[signature.cache.dtype])
+        self.arguments = Arguments(
+            self._device.allocator,
+            rows=max(signature.batch_sizes),
+            tokens=prefill_chunk,
+            pages=signature.max_pages_per_sequence,
+        )
+
+    def invoke(self, name: str, *arguments: rt.HalBufferView) -> Logits:
+        """Call with the arguments and the cache, which the call consumes and returns."""
+        inputs, outputs = rt.VmVariantList(5), rt.VmVariantList(2)
+        for argument in arguments:
+            inputs.push_ref(argument)
+        inputs.push_ref(self._cache)
+        self._result = None
+        try:
+            self._context.invoke(self._functions[name], inputs, outputs)
+        except RuntimeError as error:
+            raise SharkpackError(f"{name} failed: {' '.join(str(error).split())}") from error
+        self._cache = outputs.get_as_object(1, rt.HalBufferView)
+        view = outputs.get_as_object(0, rt.HalBufferView)
+        self._result = view.map()
+        logits: Logits = self._result.asarray(view.shape, _FLOAT32)
+        return logits
+
+    def release(self) -> None:
+        """Results first, the device last."""
+        self._result = self._cache = None
+        self.__dict__.pop("arguments", None)
+        self._functions.clear()
+        self._context = self._modules = None
+        self._instance = self._device = None
+
+    def _load(self, archive: Archive, target: TargetInfo) -> list[rt.VmModule]:
+        code = archive.view(target.path)
+        _check_hash(archive, target.path, code)
+        providers = _parameter_providers(archive)
+        return [
+            rt.create_io_parameters_module(self._instance, *providers),
+            rt.create_hal_module(self._instance, self._device),
+            rt.VmModule.wrap_buffer(self._instance, code),
+        ]
+
+    def _find_functions(self, signature: Signature, target: TargetInfo) -> None:
+        module = self._modules[-1]
+        if module.name != signature.module:
+            raise SharkpackError(f"{target.path} is the module {module.name!r}: expected {signature.module!r}")
+        for size in signature.batch_sizes:
+            for name in (f"prefill_bs{size}", f"decode_bs{size}"):
+                function = module.lookup_function(name)
+                if function is None:
+                    raise SharkpackError(f"{target.path} has no function {name}, which the manifest promises")
+                self._functions[name] = function
+
+
+def _parameter_providers(archive: Archive) -> list[rt.ParameterProvider]:
+    """Every tensor of every parameter file, as a range of the one mapping: nothing is copied."""
+    handle = rt.FileHandle.wrap_memory(archive.mmap)
+    providers = []
+    for parameters in archive.manifest.parameters:
+        entries = archive.parameter_index(parameters.path)
+        index = rt.ParameterIndex()
+        index.reserve(len(entries))
+        for name, (offset, nbytes) in entries.items():
+            index.add_from_file_handle(name, handle, nbytes, offset=offset)
+        providers.append(index.create_provider(scope=parameters.scope))
+    return providers
+
+
+def _check_hash(archive: Archive, path: str, code: memoryview) -> None:
+    """Code is run as it is, so its hash is checked each time; weights can only be wrong, and `verify` is for them."""
+    if hashlib.sha256(code).hexdigest() != archive.member(path).sha256:
+        raise SharkpackError(
+            f"{archive.path}: member {path!r} is damaged: its SHA-256 differs; get or build the bundle again"
+        )
