@@ -1,0 +1,140 @@
+"""`sharkpack build`: a source model into one .shark file."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharkpack.cli.arguments import batch_sizes, positive_integer
+from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from sharkpack.bundler.build import BuildOptions, BuildReport
+
+NAME = "build"
+SUMMARY = "pack a model into one .shark file"
+DESCRIPTION = "Compile a model for the machines that will run it, and pack code, weights and tokenizer into one file."
+EXAMPLES = """\
+examples:
+  sharkpack build model.gguf
+  sharkpack build model.gguf -o small.shark --context 4096 --batch-sizes 1,8
+  sharkpack build model.gguf --target x86-64-v2 --target x86-64-v4-vnni
+"""
+
+COMPILER_MODULES = ("torch", "iree.compiler", "iree.turbine")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("source", metavar="SOURCE", help="the model: a GGUF file")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside the source, as .shark")
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        action="append",
+        help="what to compile for; repeat for several (default: host, this machine)",
+    )
+    parser.add_argument(
+        "--batch-sizes",
+        metavar="N,...",
+        type=batch_sizes,
+        default=(1, 4),
+        help="numbers of sequences computed at once (default: 1,4)",
+    )
+    parser.add_argument(
+        "--context",
+        metavar="TOKENS",
+        type=positive_integer,
+        help="longest sequence (default: 2048, or less if the model was trained on less)",
+    )
+    parser.add_argument(
+        "--page-size", metavar="TOKENS", type=positive_integer, default=32, help="tokens a cache page (default: 32)"
+    )
+    parser.add_argument("--cache-dtype", choices=("f16", "f32"), default="f16", help="type of the cache (default: f16)")
+    parser.add_argument(
+        "--activations",
+        choices=("int8", "float32"),
+        default="int8",
+        help="int8: fast; float32: exact products with the quantised weights (default: int8)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no table")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Build, then print what was built."""
+    require_compiler()
+    from sharkpack.bundler.build import build
+    from sharkpack.cli.progress import show_progress
+
+    with show_progress(quiet=arguments.quiet) as progress:
+        report = build(read_options(arguments), progress)
+    if arguments.json:
+        _print_json(report)
+    elif not arguments.quiet:
+        _print_table(report)
+    return 0
+
+
+def require_compiler() -> None:
+    """Raise SharkpackError in an installation that can only run models."""
+    missing = [name for name in COMPILER_MODULES if not _installed(name)]
+    if missing:
+        raise SharkpackError(
+            f"this installation can run models but not build them ({', '.join(missing)} not installed): "
+            "pip install 'sharkpack[build]'"
+        )
+
+
+def read_options(arguments: argparse.Namespace) -> "BuildOptions":
+    """The build that the command line asks for."""
+    from sharkpack.bundler.build import BuildOptions
+
+    return BuildOptions(
+        source=arguments.source,
+        output=arguments.output,
+        targets=tuple(arguments.target or ("host",)),
+        batch_sizes=arguments.batch_sizes,
+        context=arguments.context,
+        page_size=arguments.page_size,
+        cache_dtype=arguments.cache_dtype,
+        activations=arguments.activations,
+        force=arguments.force,
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent package is absent
+        return False
+
+
+def _print_json(report: "BuildReport") -> None:
+    from sharkpack.cli.console import write_json
+
+    write_json(
+        {
+            "path": str(report.path),
+            "size": report.size,
+            "source_size": report.source_size,
+            "targets": [
+                {"id": name, "vmfb_bytes": size, "compile_seconds": seconds} for name, size, seconds in report.targets
+            ],
+            "step_seconds": dict(report.step_seconds),
+            "peak_memory_bytes": report.peak_memory_bytes,
+        }
+    )
+
+
+def _print_table(report: "BuildReport") -> None:
+    from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
+
+    ratio = report.size / report.source_size if report.source_size else 0.0
+    write_text(f"{report.path}  {format_bytes(report.size)}, {ratio:.2f} times the source\n\n")
+    rows = [(name, format_bytes(size), format_seconds(seconds)) for name, size, seconds in report.targets]
+    write_table(("target", "code", "compiled in"), rows, numeric=("code", "compiled in"))
+    steps = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in report.step_seconds.items())
+    total = format_seconds(sum(report.step_seconds.values()))
+    write_text(f"\n{total} in all ({steps}); peak memory {format_bytes(report.peak_memory_bytes)}\n")

@@ -1,0 +1,114 @@
+"""`sharkpack inspect`: what a model file holds. Finds the format by its first bytes, and never loads weights."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from sharkpack.cli.inspection import Inspection
+
+NAME = "inspect"
+SUMMARY = "show what a .shark, .gguf, .irpa or .safetensors file holds"
+DESCRIPTION = "Show what a .shark, .gguf, .irpa or .safetensors file holds, without loading its weights."
+EXAMPLES = """\
+examples:
+  sharkpack inspect model.shark
+  sharkpack inspect model.shark --verify     check every byte against the recorded hashes
+  sharkpack inspect model.gguf --tensors
+  sharkpack inspect model.shark --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file; its name does not matter")
+    parser.add_argument("--tensors", action="store_true", help="list the tensors too")
+    parser.add_argument("--verify", action="store_true", help="of a .shark file: hash every member (reads all of it)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print what the file holds."""
+    kind = detect_kind(arguments.file)
+    if arguments.verify and kind != "shark":
+        raise SharkpackError(f"--verify checks the hashes of a .shark file, and {arguments.file} is a {kind} file")
+    inspection = _inspector(kind)(arguments.file)
+    if arguments.verify:
+        _verify(arguments.file)
+    if arguments.json:
+        _print_json(arguments, inspection)
+    else:
+        _print_tables(arguments, inspection)
+    return 0
+
+
+def detect_kind(path: Path) -> str:
+    """The file's format by its first bytes: "shark", "gguf", "irpa" or "safetensors"; else SharkpackError."""
+    start = _first_bytes(path)
+    if start.startswith(b"PK\x03\x04"):
+        return "shark"
+    if start.startswith(b"GGUF"):
+        return "gguf"
+    if start.startswith(b"IRPA"):
+        return "irpa"
+    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40:
+        return "safetensors"
+    found = f"begins with {start[:8].hex(' ')}" if start else "is empty"
+    raise SharkpackError(f"{path} is not a .shark, .gguf, .irpa or .safetensors file: it {found}")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(9)
+    except OSError as error:
+        raise SharkpackError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _inspector(kind: str) -> "Callable[[Path], Inspection]":
+    from sharkpack.cli import inspection
+
+    return {
+        "shark": inspection.inspect_shark,
+        "gguf": inspection.inspect_gguf,
+        "irpa": inspection.inspect_irpa,
+        "safetensors": inspection.inspect_safetensors,
+    }[kind]
+
+
+def _verify(path: Path) -> None:
+    from sharkpack.cli.progress import show_progress
+    from sharkpack.formats.archive import Archive
+
+    with Archive.open(path) as archive, show_progress(quiet=False) as progress:
+        with progress.step("verify", archive.size) as step:
+            archive.verify(step.advance)
+
+
+def _print_json(arguments: argparse.Namespace, inspection: "Inspection") -> None:
+    from sharkpack.cli.console import write_json
+
+    report = {"kind": inspection.kind, "path": str(arguments.file), "size": inspection.size, **inspection.details}
+    if arguments.verify:
+        report["verified"] = True
+    if arguments.tensors:
+        report["tensors"] = [tensor.to_dict() for tensor in inspection.tensors]
+    write_json(report)
+
+
+def _print_tables(arguments: argparse.Namespace, inspection: "Inspection") -> None:
+    from sharkpack.cli.console import format_bytes, write_table, write_text
+
+    write_text(f"{arguments.file}  {inspection.kind}, {format_bytes(inspection.size)}\n")
+    for table in inspection.tables:
+        write_text("\n")
+        write_table(table.headings, table.rows, numeric=table.numeric)
+    if arguments.tensors:
+        write_text("\n")
+        rows = [tensor.to_row() for tensor in inspection.tensors]
+        write_table(("tensor", "type", "shape", "offset", "bytes"), rows, numeric=("offset", "bytes"))
+    if arguments.verify:
+        write_text("\nevery member matches its SHA-256\n")

@@ -1,0 +1,92 @@
+"""The entry point: argv to one command, and every way a command can end to an exit status.
+
+0 done, 2 bad input, 70 a defect in sharkpack, 130 interrupted, 141 the reader of our output went away.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from sharkpack import __version__
+from sharkpack.cli import build, devices, inspect, run
+from sharkpack.cli.arguments import Parser
+from sharkpack.formats.errors import SharkpackError
+
+COMMANDS = (build, run, inspect, devices)
+
+EXAMPLES = """\
+examples:
+  sharkpack build model.gguf                    pack a model: writes model.shark beside it
+  sharkpack run model.shark "Why is sky blue?"  generate text
+  sharkpack inspect model.shark                 what a file holds
+  sharkpack devices                             what this machine can run on
+
+'sharkpack COMMAND --help' explains a command.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status; prints at most one line on stderr when it fails."""
+    try:
+        return _execute(argv)
+    except SharkpackError as error:
+        return _fail(f"error: {_one_line(str(error))}", 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        _abandon_stdout()
+        return 141
+    except Exception as error:  # the last resort: a defect must not look like the user's fault
+        summary = _one_line(f"{type(error).__name__}: {error}")
+        return _fail(f"internal error: {summary} (set SHARKPACK_TRACEBACK=1 to see where)", 70)
+
+
+def build_parser() -> Parser:
+    """The whole command line as argparse sees it; imports nothing heavy."""
+    parser = Parser(
+        prog="sharkpack",
+        description="Pack a language model into one file, and run it.",
+        epilog=EXAMPLES,
+    )
+    parser.add_argument("--version", action="version", version=f"sharkpack {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(
+            command.NAME, help=command.SUMMARY, description=command.DESCRIPTION, epilog=command.EXAMPLES
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(execute=command.execute)
+    return parser
+
+
+def _execute(argv: Sequence[str] | None) -> int:
+    try:
+        arguments = build_parser().parse_args(argv)
+        status: int = arguments.execute(arguments)
+    except SystemExit as exit_request:  # --help and --version
+        status = exit_request.code if isinstance(exit_request.code, int) else 0
+    sys.stdout.flush()
+    return status
+
+
+def _fail(line: str, status: int) -> int:
+    if os.environ.get("SHARKPACK_TRACEBACK") == "1":
+        import traceback
+
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+    return status
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _abandon_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit stays quiet."""
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - devnull is not a path of ours
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Progress of a build: bars on a terminal, silence anywhere else."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import rich.progress
+
+
+class Step(Protocol):
+    """One running step; `advance` says that `n` more units of its total are done."""
+
+    def advance(self, n: int = 1) -> None: ...
+
+
+class SilentProgress:
+    """Shows nothing: for pipes, logs and --quiet."""
+
+    def step(self, name: str, total: int | None = None) -> AbstractContextManager[Step]:
+        return nullcontext(_SilentStep())
+
+
+class TerminalProgress:
+    """One bar a step on stderr; a finished step stays on screen with the time it took."""
+
+    def __init__(self, bars: "rich.progress.Progress") -> None:
+        self._bars = bars
+
+    @contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[Step]:
+        """`total` in any unit that `advance` counts too; None shows that work goes on, without a measure."""
+        task = self._bars.add_task(name, total=total)
+        yield _TerminalStep(self._bars, task)
+        done = self._bars.tasks[self._bars.task_ids.index(task)]
+        self._bars.update(task, total=done.total or 1, completed=done.total or 1)
+
+
+@contextmanager
+def show_progress(*, quiet: bool) -> Iterator[SilentProgress | TerminalProgress]:
+    """The progress display that fits stderr."""
+    if quiet or not sys.stderr.isatty():
+        yield SilentProgress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield TerminalProgress(bars)
+
+
+class _SilentStep:
+    def advance(self, n: int = 1) -> None:
+        pass
+
+
+class _TerminalStep:
+    def __init__(self, bars: "rich.progress.Progress", task: "rich.progress.TaskID") -> None:
+        self._bars = bars
+        self._task = task
+
+    def advance(self, n: int = 1) -> None:
+        self._bars.advance(self._task, n)

@@ -1,0 +1,199 @@
+"""`sharkpack run`: text from a bundle, as it comes."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharkpack.cli.arguments import finite_number, positive_integer, seed
+from sharkpack.cli.console import format_seconds, write_json, write_note, write_text
+from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from sharkpack.runtime_shim import Completion, Engine, Generation, Sampling
+    from sharkpack.runtime_shim.prompt import Prompt
+
+NAME = "run"
+SUMMARY = "generate text from a .shark file"
+DESCRIPTION = (
+    "Generate text from a bundle. The prompt is put through the bundle's chat template if it has one. "
+    "Only the text goes to standard output."
+)
+EXAMPLES = """\
+examples:
+  sharkpack run model.shark "Why is the sky blue?"
+  sharkpack run model.shark --raw "The capital of France is" --max-tokens 8
+  sharkpack run model.shark --temperature 0.7 --top-p 0.9 --seed 1 "Write a haiku."
+  cat question.txt | sharkpack run model.shark - --stats
+  sharkpack run model.shark "Hello" --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("bundle", metavar="FILE", type=Path, help="a .shark file")
+    parser.add_argument("prompt", metavar="PROMPT", help="the prompt; - reads it from standard input")
+    parser.add_argument("--raw", action="store_true", help="complete the prompt as it is: no chat template")
+    parser.add_argument("--system", metavar="TEXT", help="a system message before the prompt")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=positive_integer, default=256, help="stop after N tokens (default: 256)"
+    )
+    parser.add_argument(
+        "--stop", metavar="STR", action="append", default=[], help="stop before this text; repeat for several"
+    )
+    _add_sampling_arguments(parser.add_argument_group("sampling"))
+    _add_machine_arguments(parser.add_argument_group("machine"))
+    parser.add_argument("--stats", action="store_true", help="print times and speeds to standard error")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, when all is done, instead of text")
+
+
+def _add_sampling_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--temperature",
+        metavar="T",
+        type=finite_number,
+        default=0.0,
+        help="0 takes the likeliest token; higher is more varied (default: 0)",
+    )
+    group.add_argument("--top-k", metavar="K", type=int, default=0, help="keep the K likeliest tokens (default: all)")
+    group.add_argument(
+        "--top-p", metavar="P", type=finite_number, default=1.0, help="keep the likeliest that hold P (default: 1)"
+    )
+    group.add_argument(
+        "--min-p",
+        metavar="P",
+        type=finite_number,
+        default=0.0,
+        help="keep tokens at least P times as likely as the likeliest (default: 0)",
+    )
+    group.add_argument(
+        "--repeat-penalty",
+        metavar="R",
+        type=finite_number,
+        default=1.0,
+        help="make recent tokens less likely (default: 1, not)",
+    )
+    group.add_argument("--seed", metavar="S", type=seed, help="the same seed gives the same text")
+
+
+def _add_machine_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--device", metavar="URI", default="auto", help="see 'sharkpack devices' (default: auto)")
+    group.add_argument("--target", metavar="NAME", help="a target of the bundle (default: the best that runs here)")
+    group.add_argument("--threads", metavar="N", type=positive_integer, help="CPU threads (default: one a core)")
+    group.add_argument(
+        "--context", metavar="TOKENS", type=positive_integer, help="room for prompt and text (default: the bundle's)"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Generate and print."""
+    from sharkpack.runtime_shim import Bundle, Engine
+
+    sampling = read_sampling(arguments)
+    with Bundle.open(arguments.bundle) as bundle:
+        bundle.load_tokenizer_in_background()
+        prompt = compose_prompt(arguments, has_template=bundle.chat_template is not None)
+        with Engine.open(
+            bundle,
+            device=arguments.device,
+            target=arguments.target,
+            threads=arguments.threads,
+            context=arguments.context,
+        ) as engine:
+            generation = engine.generate(
+                prompt, max_tokens=arguments.max_tokens, sampling=sampling, stop=arguments.stop, raw=arguments.raw
+            )
+            completed = follow(generation, silent=arguments.json)
+            if arguments.json:
+                _print_json(generation.result)
+            if arguments.stats:
+                _print_stats(engine, generation.result)
+    return 0 if completed else 130
+
+
+def read_sampling(arguments: argparse.Namespace) -> "Sampling":
+    """How to choose tokens, as the command line says; raises SharkpackError for values without a meaning."""
+    from sharkpack.runtime_shim import Sampling
+
+    return Sampling(
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        min_p=arguments.min_p,
+        repeat_penalty=arguments.repeat_penalty,
+        seed=arguments.seed,
+    )
+
+
+def compose_prompt(arguments: argparse.Namespace, *, has_template: bool) -> "Prompt":
+    """The prompt as text, or as messages when there is a system message."""
+    prompt = read_prompt(arguments.prompt)
+    if arguments.system is None:
+        return prompt
+    if arguments.raw or not has_template:
+        why = "--raw leaves it out" if arguments.raw else f"{arguments.bundle} has none"
+        raise SharkpackError(f"--system needs the chat template, and {why}: put the text into the prompt")
+    if not prompt:
+        raise SharkpackError("the prompt is empty: give at least one character")
+    system = _check_text(arguments.system.encode("utf-8", errors="surrogateescape"), "the system message")
+    return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+
+
+def follow(generation: "Generation", *, silent: bool) -> bool:
+    """Run to the end, printing the text as it comes unless `silent`; False when Ctrl-C cut it short."""
+    write = _discard if silent else write_text
+    completed = True
+    try:
+        for piece in generation:
+            write(piece)
+    except KeyboardInterrupt:
+        completed = False
+        generation.cancel()
+        for piece in generation:  # what had been generated, and not yet printed
+            write(piece)
+    write("\n")
+    return completed
+
+
+def read_prompt(argument: str) -> str:
+    """The prompt as text; "-" reads standard input, less one line end at its end."""
+    if argument != "-":
+        return _check_text(argument.encode("utf-8", errors="surrogateescape"), "the prompt")
+    text = _check_text(sys.stdin.buffer.read(), "standard input")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _check_text(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SharkpackError(f"{what} is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}") from error
+
+
+def _discard(text: str) -> None:
+    pass
+
+
+def _print_json(completion: "Completion") -> None:
+    write_json(
+        {
+            "text": completion.text,
+            "prompt_ids": list(completion.prompt_ids),
+            "token_ids": list(completion.token_ids),
+            "finish_reason": completion.finish_reason,
+            "target": completion.target,
+            "timings_ms": {name: round(value, 3) for name, value in completion.timings_ms.items()},
+            "tokens_per_second": {name: round(value, 3) for name, value in completion.tokens_per_second.items()},
+        }
+    )
+
+
+def _print_stats(engine: "Engine", completion: "Completion") -> None:
+    times = {name: format_seconds(value / 1000) for name, value in completion.timings_ms.items()}
+    write_note(f"target       {completion.target} on {engine.device_uri}, threads: {engine.threads}")
+    write_note(f"load         {times['load']}")
+    write_note(f"first token  {times['first_token']}")
+    for phase, tokens in (("prefill", completion.prompt_ids), ("decode", completion.token_ids)):
+        speed = completion.tokens_per_second[phase]
+        write_note(f"{phase:12} {len(tokens)} tokens in {times[phase]}, {speed:.1f} tokens/s")
+    write_note(f"finished     {completion.finish_reason}")
