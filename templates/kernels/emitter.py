@@ -1,0 +1,161 @@
+"""Writes the body of one kernel as MLIR text: fresh names, constants, loops, bindings. Knows no operation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sharkpack.templates.kernels.isa import Isa
+
+LANES = 16
+"""A vector is 16 lanes of 32 bits, one cache line; LLVM splits it where registers are narrower."""
+
+F32 = "vector<16xf32>"
+I32 = "vector<16xi32>"
+I8 = "vector<64xi8>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One buffer of a kernel: its name, its memref type inside the kernel, its tensor type in the program.
+
+    A leading `?` in either is the number of rows, known at run time. `access` "update" is written in place.
+    """
+
+    name: str
+    memref: str
+    tensor: str
+    access: Literal["read", "write", "update"] = "read"
+
+
+class Emitter:
+    """Collects operations; every method that makes a value returns its SSA name."""
+
+    def __init__(self, isa: Isa) -> None:
+        self.isa = isa
+        self.lines: list[str] = []
+        self.constants: dict[str, str] = {}
+        self.memrefs: dict[str, str] = {}
+        self.count = 0
+
+    def op(self, text: str) -> str:
+        """Append `%fresh = text` and return `%fresh`."""
+        self.count += 1
+        name = f"%v{self.count}"
+        self.lines.append(f"{name} = {text}")
+        return name
+
+    def do(self, text: str) -> None:
+        """Append an operation without a result."""
+        self.lines.append(text)
+
+    def constant(self, literal: str, type: str) -> str:
+        """A constant, defined once at the head of the kernel."""
+        text = f"arith.constant {literal} : {type}"
+        return self.constants.setdefault(text, f"%c{len(self.constants)}")
+
+    def index(self, value: int) -> str:
+        return self.constant(str(value), "index")
+
+    def integers(self, value: int, type: str = I32) -> str:
+        return self.constant(f"dense<{value}>", type)
+
+    def floats(self, value: float, type: str = F32) -> str:
+        return self.constant(f"dense<{value:.9e}>", type)
+
+    def float(self, value: float) -> str:
+        return self.constant(f"{value:.9e}", "f32")
+
+    # Index arithmetic
+
+    def add(self, a: str, b: str | int) -> str:
+        if b == 0:
+            return a
+        return self.op(f"arith.addi {a}, {self.index(b) if isinstance(b, int) else b} : index")
+
+    def mul(self, a: str, b: str | int) -> str:
+        if b == 1:
+            return a
+        return self.op(f"arith.muli {a}, {self.index(b) if isinstance(b, int) else b} : index")
+
+    def minimum(self, a: str, b: str) -> str:
+        return self.op(f"arith.minui {a}, {b} : index")
+
+    # Memory
+
+    def memref(self, name: str) -> str:
+        return self.memrefs[name]
+
+    def load(self, name: str, at: Sequence[str], type: str) -> str:
+        """A vector of `type` from the binding `name` at the index list `at`."""
+        return self.op(f"vector.load %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
+
+    def load_scalar(self, name: str, at: Sequence[str]) -> str:
+        return self.op(f"memref.load %{name}[{', '.join(at)}] : {self.memrefs[name]}")
+
+    def store(self, value: str, name: str, at: Sequence[str], type: str) -> None:
+        self.do(f"vector.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
+
+    def store_scalar(self, value: str, name: str, at: Sequence[str]) -> None:
+        self.do(f"memref.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}")
+
+    def scratch(self, name: str, shape: str) -> None:
+        """A small buffer on the stack, addressed like a binding."""
+        self.memrefs[name] = f"memref<{shape}>"
+        self.do(f"%{name} = memref.alloca() : memref<{shape}>")
+
+    # Vectors
+
+    def splat(self, scalar: str, element: str = "f32", type: str = F32) -> str:
+        return self.op(f"vector.broadcast {scalar} : {element} to {type}")
+
+    def float_op(self, name: str, a: str, b: str, type: str = F32) -> str:
+        return self.op(f"arith.{name} {a}, {b} : {type}")
+
+    def fma(self, a: str, b: str, c: str, type: str = F32) -> str:
+        """a * b + c; two roundings where the target has no fused form."""
+        if self.isa.fma:
+            return self.op(f"math.fma {a}, {b}, {c} : {type}")
+        return self.float_op("addf", self.float_op("mulf", a, b, type), c, type)
+
+    def bitcast(self, value: str, source: str, target: str) -> str:
+        return self.op(f"vector.bitcast {value} : {source} to {target}")
+
+    def reduce(self, kind: str, value: str, type: str = F32) -> str:
+        element = type.removesuffix(">").rpartition("x")[2]
+        return self.op(f"vector.reduction <{kind}>, {value} : {type} into {element}")
+
+    # Control
+
+    def loop(
+        self,
+        low: str,
+        high: str,
+        step: str | int,
+        carried: Sequence[str],
+        type: str,
+        body: Callable[[str, list[str]], Sequence[str]],
+    ) -> list[str]:
+        """`scf.for`; `carried` values all have `type`; `body(index, values)` returns the next values."""
+        self.count += 1
+        index, result = f"%i{self.count}", f"%r{self.count}"
+        arguments = [f"%a{self.count}_{n}" for n in range(len(carried))]
+        step = self.index(step) if isinstance(step, int) else step
+        head = f"scf.for {index} = {low} to {high} step {step}"
+        if carried:
+            bound = ", ".join(f"{a} = {v}" for a, v in zip(arguments, carried, strict=True))
+            head = f"{result}:{len(carried)} = {head} iter_args({bound}) -> ({', '.join([type] * len(carried))})"
+        self.do(head + " {")
+        values = body(index, arguments)
+        if carried:
+            self.do(f"scf.yield {', '.join(values)} : {', '.join([type] * len(carried))}")
+        self.do("}")
+        return [f"{result}#{n}" for n in range(len(carried))]
+
+    def each(self, low: str, high: str, step: str | int, body: Callable[[str], None]) -> None:
+        """A loop that carries nothing."""
+
+        def without_values(index: str, _: list[str]) -> Sequence[str]:
+            body(index)
+            return ()
+
+        self.loop(low, high, step, (), F32, without_values)

@@ -1,0 +1,132 @@
+"""A kernel as a value: its name, buffers, run-time constants and workgroups, and the MLIR text around its body."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sharkpack.templates.kernels.emitter import Binding, Emitter
+from sharkpack.templates.kernels.isa import Isa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """One executable and the function through which a program calls it.
+
+    operands: run-time i32 values that the caller gives before the buffers.
+    dimensions: run-time sizes read off the buffers: name -> (binding, axis). "rows" must be among them; it also sizes
+        the leading dimension of every output.
+    row_tile: rows a workgroup takes (0: the number of workgroups does not depend on the rows).
+    groups: workgroups of the second dimension (of the only one, when row_tile is 0).
+    body: writes the kernel; finds the operands, the dimensions, `%group_x` and `%group_y` as index values.
+    """
+
+    name: str
+    bindings: tuple[Binding, ...]
+    body: Callable[[Emitter], None]
+    dimensions: dict[str, tuple[str, int]]
+    operands: tuple[str, ...] = ()
+    row_tile: int = 0
+    groups: int = 1
+
+    @property
+    def layout_alias(self) -> str:
+        """The attribute alias that `render`'s text refers to; aliases stand at the top of a file."""
+        access = ", ".join(
+            "#hal.pipeline.binding<storage_buffer" + (", ReadOnly>" if b.access == "read" else ">")
+            for b in self.bindings
+        )
+        constants = len(self.operands) + len(self.dimensions)
+        return f"#layout_{self.name} = #hal.pipeline.layout<constants = {constants}, bindings = [{access}]>"
+
+    def render(self, isa: Isa) -> str:
+        """The executable for `isa` and the `util.func` of the same name that dispatches it."""
+        return self._executable(isa) + self._function()
+
+    def _executable(self, isa: Isa) -> str:
+        emitter = Emitter(isa)
+        layout = f"#layout_{self.name}"
+        prologue = [
+            "%group_x = hal.interface.workgroup.id[0] : index",
+            "%group_y = hal.interface.workgroup.id[1] : index",
+            "%origin = arith.constant 0 : index",
+        ]
+        for ordinal, operand in enumerate((*self.operands, *self.dimensions)):
+            prologue.append(f"%{operand}_i32 = hal.interface.constant.load layout({layout}) ordinal({ordinal}) : i32")
+            prologue.append(f"%{operand} = arith.index_castui %{operand}_i32 : i32 to index")
+        for ordinal, b in enumerate(self.bindings):
+            dynamic = "{%rows}" if b.memref.startswith("?") else ""
+            emitter.memrefs[b.name] = f"memref<{b.memref}>"
+            prologue.append(
+                f"%{b.name} = hal.interface.binding.subspan layout({layout}) binding({ordinal}) alignment(64) "
+                f"offset(%origin) : memref<{b.memref}>{dynamic}"
+            )
+        self.body(emitter)
+        constants = [f"{name} = {text}" for text, name in emitter.constants.items()]
+        lines = "\n".join(f"      {line}" for line in (*prologue, *constants, *emitter.lines))
+        pipeline = "#iree_codegen.translation_info<pipeline = #iree_codegen.no_pipeline>"
+        return f"""
+hal.executable.source private @executable_{self.name} {{
+  hal.executable.export public @kernel_{self.name} ordinal(0) layout({layout})
+      count(%device: !hal.device, %rows: index) -> (index, index, index) {{
+    %c1 = arith.constant 1 : index
+    %groups = arith.constant {self.groups} : index
+{self._count()}
+  }}
+  builtin.module {{
+    func.func @kernel_{self.name}() attributes {{translation_info = {pipeline}}} {{
+{lines}
+      return
+    }}
+  }}
+}}
+"""
+
+    def _count(self) -> str:
+        if not self.row_tile:
+            return "    hal.return %groups, %c1, %c1 : index, index, index"
+        return (
+            f"    %tile = arith.constant {self.row_tile} : index\n"
+            "    %row_groups = arith.ceildivui %rows, %tile : index\n"
+            "    hal.return %row_groups, %groups, %c1 : index, index, index"
+        )
+
+    def _function(self) -> str:
+        inputs = [b for b in self.bindings if b.access != "write"]
+        lines, sizes = [], {}
+        for b in inputs:
+            for axis, size in enumerate(b.tensor.split("x")[:-1]):
+                if size == "?":
+                    lines.append(f"%{b.name}_axis{axis} = arith.constant {axis} : index")
+                    sizes[b.name, axis] = f"%{b.name}_size{axis}"
+                    lines.append(
+                        f"{sizes[b.name, axis]} = tensor.dim %{b.name}, %{b.name}_axis{axis} : tensor<{b.tensor}>"
+                    )
+        for name, (binding, axis) in self.dimensions.items():
+            lines.append(f"%{name} = arith.index_castui {sizes[binding, axis]} : index to i32")
+        rows = sizes[self.dimensions["rows"]]
+
+        def sized(b: Binding) -> str:
+            dynamic = [sizes[b.name, axis] for axis, size in enumerate(b.tensor.split("x")) if size == "?"]
+            return f"tensor<{b.tensor}>" + (f"{{{', '.join(dynamic)}}}" if dynamic else "")
+
+        scalars = [*self.operands, *self.dimensions]
+        arguments = ", ".join(f"%{name}" for name in (*scalars, *(b.name for b in inputs)))
+        types = ", ".join([*["i32"] * len(scalars), *(sized(b) for b in inputs)])
+        outputs = [b for b in self.bindings if b.access != "read"]
+        made = ", ".join(
+            f"%{b.name}{{{sizes[b.name, 0]}}}" if b.access == "update" else f"tensor<{b.tensor}>{{{rows}}}"
+            for b in outputs
+        )
+        results = ", ".join(f"tensor<{b.tensor}>" for b in outputs)
+        parameters = ", ".join(
+            [*(f"%{name}: i32" for name in self.operands), *(f"%{b.name}: tensor<{b.tensor}>" for b in inputs)]
+        )
+        values = ", ".join(f"%made#{n}" for n in range(len(outputs)))
+        body = "\n".join(f"  {line}" for line in lines)
+        return f"""
+util.func private @{self.name}({parameters}) -> ({results}) {{
+{body}
+  %made:{len(outputs)} = flow.dispatch @executable_{self.name}::@kernel_{self.name}[{rows}]({arguments})
+      : ({types}) -> ({made})
+  util.return {values} : {results}
+}}
+"""

@@ -1,0 +1,65 @@
+"""From an operator of ops.py, with the static arguments of one call, to the kernel that computes it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sharkpack.templates.kernels.attention import attention
+from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
+from sharkpack.templates.kernels.embedding import embedding
+from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.matmul import matmul
+from sharkpack.templates.kernels.rows import gated, quantize_rows, rms_norm
+
+Shape = tuple[int | None, ...]
+
+
+class Call:
+    """One call of an operator: its scalar arguments by name, and the shape and element type of its tensors (or None)."""
+
+    def __init__(self, scalars: Mapping[str, Any], tensors: Mapping[str, tuple[Shape, str] | None]) -> None:
+        self.scalars, self.tensors = scalars, tensors
+
+    def width(self, name: str) -> int:
+        """The last dimension of tensor `name`, which is static."""
+        found = self.tensors[name]
+        assert found is not None
+        size = found[0][-1]
+        assert size is not None
+        return size
+
+    def given(self, name: str) -> bool:
+        return self.tensors[name] is not None
+
+    def cache_layout(self) -> CacheLayout:
+        found = self.tensors["cache"]
+        assert found is not None
+        s = self.scalars
+        return CacheLayout(
+            dtype="f16" if found[1] == "f16" else "f32",
+            page_size=s["page_size"],
+            layers=s["layers"],
+            kv_heads=s["kv_heads"],
+            key_head_dim=s["key_head_dim"],
+            value_head_dim=s["value_head_dim"],
+        )
+
+
+def _matmul(call: Call, activations: Any) -> Kernel:
+    s = call.scalars
+    return matmul(s["n"], s["k"], s["layout"], activations, bias=call.given("bias"), residual=call.given("residual"))
+
+
+KERNELS: dict[str, Callable[[Call], Kernel]] = {
+    "embedding": lambda c: embedding(c.scalars["n"], c.scalars["k"], c.scalars["layout"]),
+    "matmul_int8": lambda c: _matmul(c, "int8"),
+    "matmul_float32": lambda c: _matmul(c, "float32"),
+    "quantize": lambda c: quantize_rows(c.width("x")),
+    "rms_norm": lambda c: rms_norm(c.width("x"), c.scalars["epsilon"], quantize=False, residual=c.given("residual")),
+    "rms_norm_int8": lambda c: rms_norm(c.width("x"), c.scalars["epsilon"], quantize=True),
+    "gated": lambda c: gated(c.width("gate"), c.scalars["activation"], quantize=False),
+    "gated_int8": lambda c: gated(c.width("gate"), c.scalars["activation"], quantize=True),
+    "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
+    "attention": lambda c: attention(
+        c.cache_layout(), c.scalars["heads"], c.scalars["scale"], window=c.scalars["window"] or None
+    ),
+}

@@ -1,0 +1,233 @@
+"""The operations recipes are made of, as torch operators: an eager float32 reference each, and the kernel that replaces it.
+
+A recipe calls these; the bundler finds them in the traced program and puts in the kernel that `KERNELS` names.
+Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the tokens of all sequences, flattened.
+"""
+
+import torch
+from torch import Tensor
+
+from sharkpack.formats.packing import LAYOUTS, unpack, unpack_rows
+from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.paged import PagedCache
+
+NAMESPACE = "sharkpack"
+
+
+def _dense(weight: Tensor, layout: str, n: int, k: int) -> Tensor:
+    return torch.from_numpy(unpack(LAYOUTS[layout], weight.numpy().view("uint8"), (n, k)))
+
+
+@torch.library.custom_op(f"{NAMESPACE}::embedding", mutates_args=())
+def embedding(tokens: Tensor, weight: Tensor, layout: str, n: int, k: int) -> Tensor:
+    """Rows `tokens` [rows] i64 of a packed [n, k] table, as [rows, k] float32."""
+    return torch.from_numpy(unpack_rows(LAYOUTS[layout], weight.numpy().view("uint8"), (n, k), tokens.numpy()))
+
+
+@embedding.register_fake
+def _(tokens: Tensor, weight: Tensor, layout: str, n: int, k: int) -> Tensor:
+    return weight.new_empty((tokens.shape[0], k), dtype=torch.float32)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::matmul_float32", mutates_args=())
+def matmul_float32(
+    x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, layout: str, n: int, k: int
+) -> Tensor:
+    """x [rows, k] float32 times a packed [n, k] weight, transposed, plus bias [n] and residual [rows, n]."""
+    y = x @ _dense(weight, layout, n, k).T
+    y = y if bias is None else y + bias
+    return y if residual is None else y + residual
+
+
+@matmul_float32.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, layout: str, n: int, k: int) -> Tensor:
+    return x.new_empty((x.shape[0], n))
+
+
+@torch.library.custom_op(f"{NAMESPACE}::matmul_int8", mutates_args=())
+def matmul_int8(
+    codes: Tensor,
+    scales: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    layout: str,
+    n: int,
+    k: int,
+) -> Tensor:
+    """As matmul_float32 for activations as `quantize` makes them: codes [rows, k] int8, scales [rows, k/32, 4]."""
+    x = (codes.float().reshape(-1, k // 32, 32) * scales[:, :, :1]).reshape(-1, k)
+    return matmul_float32(x, weight, bias, residual, layout, n, k)
+
+
+@matmul_int8.register_fake
+def _(
+    codes: Tensor,
+    scales: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    layout: str,
+    n: int,
+    k: int,
+) -> Tensor:
+    return scales.new_empty((codes.shape[0], n))
+
+
+def _quantized_like(x: Tensor) -> tuple[Tensor, Tensor]:
+    rows, k = x.shape
+    return x.new_empty((rows, k), dtype=torch.int8), x.new_empty((rows, k // 32, 4))
+
+
+@torch.library.custom_op(f"{NAMESPACE}::quantize", mutates_args=())
+def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x [rows, k] float32 as int8 codes [rows, k] and, for each 32, {d, d*sum, d*sum of each half of 16} float32.
+
+    d = max|x| / 127; codes are round-half-even(x / d).
+    """
+    blocks = x.reshape(x.shape[0], -1, 32)
+    largest = blocks.abs().amax(-1, keepdim=True)
+    d = largest * (1.0 / 127.0)
+    codes = torch.round(blocks * (127.0 / largest.clamp_min(1e-30)))
+    halves = codes.reshape(*codes.shape[:2], 2, 16).sum(-1) * d
+    scales = torch.cat([d, halves.sum(-1, keepdim=True), halves], -1)
+    return codes.to(torch.int8).reshape(x.shape), scales
+
+
+@quantize.register_fake
+def _(x: Tensor) -> tuple[Tensor, Tensor]:
+    return _quantized_like(x)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::rms_norm", mutates_args=())
+def rms_norm(x: Tensor, weight: Tensor, residual: Tensor | None, epsilon: float) -> Tensor:
+    """x / sqrt(mean(x^2) + epsilon) * weight (+ residual), over the last of [rows, k]."""
+    y = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * weight
+    return y if residual is None else y + residual
+
+
+@rms_norm.register_fake
+def _(x: Tensor, weight: Tensor, residual: Tensor | None, epsilon: float) -> Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::rms_norm_int8", mutates_args=())
+def rms_norm_int8(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """quantize(rms_norm(x, weight))"""
+    return quantize(rms_norm(x, weight, None, epsilon))
+
+
+@rms_norm_int8.register_fake
+def _(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    return _quantized_like(x)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::gated", mutates_args=())
+def gated(gate: Tensor, up: Tensor, activation: str) -> Tensor:
+    """silu(gate) * up, or gelu(gate) * up in gelu's tanh form; all [rows, k] float32."""
+    if activation == "silu":
+        return torch.nn.functional.silu(gate) * up
+    return torch.nn.functional.gelu(gate, approximate="tanh") * up
+
+
+@gated.register_fake
+def _(gate: Tensor, up: Tensor, activation: str) -> Tensor:
+    return torch.empty_like(gate)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::gated_int8", mutates_args=())
+def gated_int8(gate: Tensor, up: Tensor, activation: str) -> tuple[Tensor, Tensor]:
+    """quantize(gated(gate, up))"""
+    return quantize(gated(gate, up, activation))
+
+
+@gated_int8.register_fake
+def _(gate: Tensor, up: Tensor, activation: str) -> tuple[Tensor, Tensor]:
+    return _quantized_like(gate)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::rope_and_store", mutates_args=())
+def rope_and_store(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    angles: Tensor,
+    page_ids: Tensor,
+    start_positions: Tensor,
+    seq_lens: Tensor,
+    cache: Tensor,
+    layer: int,
+    heads: int,
+    page_size: int,
+    layers: int,
+    kv_heads: int,
+    key_head_dim: int,
+    value_head_dim: int,
+) -> tuple[Tensor, Tensor]:
+    """Rotate q and k by `angles` [rows, rope_dim] (cosines, then sines), write k and v to the cache.
+
+    Returns (cache, q). Rows at or past their sequence's seq_lens are padding and are written to page 0.
+    """
+    paged = PagedCache(cache.clone(), page_size, layers, kv_heads, key_head_dim, value_head_dim)
+    rows = q.shape[0]
+    q, k = _rotate(q.reshape(rows, heads, -1), angles), _rotate(k.reshape(rows, kv_heads, -1), angles)
+    paged.write(layer, k, v.reshape(rows, kv_heads, -1), page_ids, start_positions, seq_lens)
+    return paged.flat, q.reshape(rows, -1)
+
+
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
+    half = angles.shape[1] // 2
+    cos, sin = angles[:, None, :half], angles[:, None, half:]
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
+
+
+@rope_and_store.register_fake
+def _(  # type: ignore[no-untyped-def]
+    q, k, v, angles, page_ids, start_positions, seq_lens, cache, layer, heads, page_size, layers, kv_heads, key_head_dim, value_head_dim
+):
+    return torch.empty_like(cache), torch.empty_like(q)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::attention", mutates_args=())
+def attention(
+    q: Tensor,
+    page_ids: Tensor,
+    start_positions: Tensor,
+    seq_lens: Tensor,
+    cache: Tensor,
+    layer: int,
+    heads: int,
+    scale: float,
+    window: int,
+    page_size: int,
+    layers: int,
+    kv_heads: int,
+    key_head_dim: int,
+    value_head_dim: int,
+) -> Tensor:
+    """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before."""
+    paged = PagedCache(cache, page_size, layers, kv_heads, key_head_dim, value_head_dim)
+    sequences = page_ids.shape[0]
+    each = q.shape[0] // sequences
+    found = torch.zeros(q.shape[0], heads, value_head_dim)
+    for n in range(sequences):
+        keys, values = paged.read(layer, page_ids[n], int(seq_lens[n]))
+        keys, values = (t.repeat_interleave(heads // kv_heads, 1) for t in (keys, values))
+        position = torch.clamp(start_positions[n] + torch.arange(each), max=seq_lens[n] - 1)
+        at = torch.arange(keys.shape[0])
+        hidden = at[None, :] > position[:, None]
+        if window:
+            hidden |= at[None, :] <= position[:, None] - window
+        rows = q[n * each : (n + 1) * each].reshape(each, heads, -1)
+        scores = torch.einsum("shd,thd->hst", rows, keys) * scale
+        weights = torch.softmax(scores.masked_fill(hidden, -torch.inf), -1)
+        found[n * each : (n + 1) * each] = torch.einsum("hst,thd->shd", weights, values)
+    return found.reshape(q.shape[0], -1)
+
+
+@attention.register_fake
+def _(  # type: ignore[no-untyped-def]
+    q, page_ids, start_positions, seq_lens, cache, layer, heads, scale, window, page_size, layers, kv_heads, key_head_dim, value_head_dim
+):
+    return q.new_empty((q.shape[0], heads * value_head_dim))

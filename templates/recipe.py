@@ -1,0 +1,184 @@
+"""What a recipe is, what it needs of a source model, and the weights it declares. No architecture is known here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.cache import CacheLayout
+
+
+class TensorInfo(Protocol):
+    """A source tensor as a recipe sees it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def type_name(self) -> str: ...
+
+
+class Source(Protocol):
+    """A source model as a recipe sees it: hyperparameters by key (without the architecture's prefix) and tensors."""
+
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]: ...
+    def integer(self, key: str, default: int | None = None) -> int: ...
+    def floating(self, key: str, default: float | None = None) -> float: ...
+    def text(self, key: str, default: str | None = None) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What the builder decides about a model: positions it can hold, page size, cache element, activation precision."""
+
+    context_length: int
+    page_size: int
+    cache_dtype: Literal["f16", "f32"]
+    activations: Literal["int8", "float32"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedWeight:
+    """A matrix that is repacked from the source: the parameter's name is the source tensor's.
+
+    row_order: output row i is the source's row row_order[i].
+    """
+
+    name: str
+    layout: str
+    shape: tuple[int, int]
+    row_order: NDArray[np.int64] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return packed_nbytes(LAYOUTS[self.layout], self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorWeight:
+    """A vector of the source (a norm's weight, a bias), stored as float32."""
+
+    name: str
+    size: int
+    row_order: NDArray[np.int64] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * self.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableWeight:
+    """A float32 array that the recipe computes."""
+
+    name: str
+    values: NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
+
+Weight = PackedWeight | VectorWeight | TableWeight
+
+
+class WeightTable:
+    """Collects the weights that a model declares while it is built, checking each against the source.
+
+    Every method returns an empty tensor of the parameter's shape: a model is traced without its weights.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.weights: dict[str, Weight] = {}
+
+    def has(self, name: str) -> bool:
+        return name in self.source.tensors
+
+    def packed(self, name: str, n: int, k: int, row_order: NDArray[np.int64] | None = None) -> tuple[Tensor, str]:
+        """Declare the [n, k] matrix `name`; returns the packed int8 parameter and its layout's name."""
+        tensor = self._tensor(name, (n, k))
+        layout = tensor.type_name.lower()
+        if layout not in LAYOUTS:
+            supported = ", ".join(sorted(key.upper() for key in LAYOUTS))
+            raise SharkpackError(f"tensor '{name}' has type {tensor.type_name}; supported types: {supported}")
+        weight = PackedWeight(name=name, layout=layout, shape=(n, k), row_order=row_order)
+        self.weights[name] = weight
+        return torch.empty(weight.nbytes, dtype=torch.int8), layout
+
+    def vector(self, name: str, size: int, row_order: NDArray[np.int64] | None = None) -> Tensor:
+        self._tensor(name, (size,))
+        self.weights[name] = VectorWeight(name=name, size=size, row_order=row_order)
+        return torch.empty(size)
+
+    def table(self, name: str, values: NDArray[np.float32]) -> Tensor:
+        self.weights[name] = TableWeight(name=name, values=values)
+        return torch.from_numpy(values)
+
+    def refuse_rest(self, ignored: frozenset[str] = frozenset()) -> None:
+        """A tensor that nothing uses means that the model computes something the recipe does not."""
+        rest = sorted(set(self.source.tensors) - set(self.weights) - ignored)
+        if rest:
+            shown = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
+            raise SharkpackError(
+                f"the {self.source.architecture} recipe has no use for tensor {shown}; "
+                "this model differs from the architecture it declares"
+            )
+
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> TensorInfo:
+        if name not in self.source.tensors:
+            raise SharkpackError(f"tensor '{name}' is missing; a {self.source.architecture} model has it")
+        tensor = self.source.tensors[name]
+        if tuple(tensor.shape) != shape:
+            raise SharkpackError(
+                f"tensor '{name}' has shape {list(tensor.shape)}; the hyperparameters call for {list(shape)}"
+            )
+        return tensor
+
+
+# Keys that describe a model without changing what it computes.
+DESCRIPTIVE_KEYS = frozenset({"context_length", "vocab_size", "block_count", "feed_forward_length", "embedding_length"})
+
+
+def refuse_unknown_keys(source: Source, known: frozenset[str]) -> None:
+    """Refuse a hyperparameter that the recipe does not read: it may change the maths."""
+    prefix = source.architecture + "."
+    for key in source.metadata:
+        name = key.removeprefix(prefix)
+        if key.startswith(prefix) and name not in known and name not in DESCRIPTIVE_KEYS:
+            raise SharkpackError(
+                f"hyperparameter '{key}' = {source.metadata[key]!r} is not known to the {source.architecture} recipe"
+            )
+
+
+class CausalModel(torch.nn.Module):
+    """The interface of what a recipe builds: shapes the ABI needs, and one forward for prefill and decode alike."""
+
+    vocab_size: int
+    cache_layout: CacheLayout
+    weights: Mapping[str, Weight]
+
+    def forward(
+        self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """tokens [N, S] i64, start_positions [N], seq_lens [N], page_ids [N, P] i64, cache [pages, page_elements]
+        -> logits [N, vocab_size] float32 of position seq_lens - 1, cache."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One architecture: its name in GGUF and how to build its model from a source, refusing what it does not know."""
+
+    name: str
+    build: Callable[[Source, ModelOptions], CausalModel]
