@@ -1,0 +1,77 @@
+"""Named views on a packed stream, one for each part of a tile: what the packer writes and the unpacker reads."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharkpack.formats.packing.layout import BLOCK_K, ROWS_PER_TILE, PackedLayout
+from sharkpack.formats.quant.block import Bytes
+
+Words = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """Tiles of a layout that has blocks: `data` uint8 [down, across, tile_bytes]. Views, never copies.
+
+    A word is 4 bytes of codes of one row (4 consecutive k), so 16 words are one vector of a kernel.
+    """
+
+    layout: PackedLayout
+    data: Bytes
+
+    def words(self, block: int) -> Words:
+        """Vectors of block `block` of each tile, uint32 [down, across, vectors, row].
+
+        8 bits: 8 vectors of codes. Else 4, of nibbles; and with 6 bits 2 more, of the top two bits.
+        """
+        start = block * self.layout.block_bytes
+        end = start + (256 if self.layout.bits == 5 else self.layout.block_bytes)
+        return self._rows_of("<u4", start, end)
+
+    def fifth_bits(self, block: int) -> Bytes:
+        """The bit plane of block `block`, uint8 [down, across, group, 8]: byte i has the bits of rows 2i and 2i + 1."""
+        start = block * self.layout.block_bytes + self.layout.plane_offset
+        return self.data[..., start : start + 64].reshape(*self.data.shape[:2], 8, 8)
+
+    @property
+    def scales(self) -> NDArray[Any]:
+        """[down, across, sub-block, row], of the scales' own type."""
+        return self._parameters(self.layout.scales_offset())
+
+    @property
+    def mins(self) -> NDArray[Any]:
+        """[down, across, sub-block, row], of the minimums' own type."""
+        return self._parameters(self.layout.mins_offset())
+
+    @property
+    def d(self) -> NDArray[np.float16]:
+        """[down, across, row]."""
+        return self._rows_of("<f2", self.layout.d_offset, self.layout.d_offset + 2 * ROWS_PER_TILE)[:, :, 0]
+
+    @property
+    def dmin(self) -> NDArray[np.float16]:
+        """[down, across, row]."""
+        return self._rows_of("<f2", self.layout.dmin_offset, self.layout.dmin_offset + 2 * ROWS_PER_TILE)[:, :, 0]
+
+    def _parameters(self, start: int) -> NDArray[Any]:
+        size = self.layout.sub_blocks * ROWS_PER_TILE * self.layout.scale_bytes
+        integers = "i1" if self.layout.signed_scales else "u1"
+        return self._rows_of(integers if self.layout.kind == "superblock" else "<f2", start, start + size)
+
+    def _rows_of(self, dtype: str, start: int, end: int) -> NDArray[Any]:
+        part = self.data[..., start:end].view(dtype)
+        return part.reshape(*part.shape[:2], part.shape[2] // ROWS_PER_TILE, ROWS_PER_TILE)
+
+
+def tiles_of(layout: PackedLayout, stream: Bytes, across: int) -> Tiles:
+    """Views on a contiguous stream of whole row tiles, `across` tiles wide."""
+    return Tiles(layout=layout, data=stream.reshape(-1, across, layout.tile_bytes))
+
+
+def blocks_across(layout: PackedLayout, columns: int) -> list[int]:
+    """Of each block position in a tile: how many of a row's blocks of 32 stand there (the last tile may be short)."""
+    total = columns // BLOCK_K
+    return [len(range(p, total, layout.blocks_per_tile)) for p in range(layout.blocks_per_tile)]
