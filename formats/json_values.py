@@ -10,7 +10,8 @@ from sharkpack.formats.errors import SharkpackError
 
 MAX_JSON_DEPTH = 16
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and content with a string that never ends: no input makes it look at a byte twice.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _T = TypeVar("_T")
 
