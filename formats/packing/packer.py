@@ -35,16 +35,22 @@ def pack(layout: PackedLayout, raw: Bytes, shape: Sequence[int], row_order: RowO
 def pack_slabs(
     layout: PackedLayout, raw: Bytes, shape: Sequence[int], row_order: RowOrder | None = None
 ) -> Iterator[Bytes]:
-    """The same stream in consecutive pieces, each a new uint8 array of a megabyte or so (or one tile of rows)."""
-    down, across = tile_counts(layout, shape)
-    rows, columns = shape
-    source = check_blocks(layout.quant, raw, shape).reshape(rows, -1)
-    order = None if row_order is None else _checked_order(row_order, rows)
-    step = ROWS_PER_TILE * max(_SLAB_BYTES // (ROWS_PER_TILE * source.shape[1]), 1)
-    for start in range(0, down * ROWS_PER_TILE, step):
-        end = min(start + step, rows)
-        part = source[start:end] if order is None else source[order[start:end]]
-        yield _pack_rows(layout, _whole_tiles(part), end - start, across, columns)
+    """The same stream in consecutive pieces, each a new uint8 array of a megabyte or so (or one tile of rows).
+
+    The arguments are checked at the call, before the first piece is asked for.
+    """
+    tile_counts(layout, shape)
+    source = check_blocks(layout.quant, raw, shape).reshape(shape[0], -1)
+    order = None if row_order is None else _checked_order(row_order, shape[0])
+    return _slabs(layout, source, shape[1], order)
+
+
+def _slabs(layout: PackedLayout, source: Bytes, columns: int, order: RowOrder | None) -> Iterator[Bytes]:
+    rows, row_bytes = source.shape
+    step = ROWS_PER_TILE * max(_SLAB_BYTES // (ROWS_PER_TILE * row_bytes), 1)
+    for start in range(0, rows, step):
+        part = source[start : start + step] if order is None else source[order[start : start + step]]
+        yield _pack_rows(layout, part, columns)
 
 
 def _checked_order(order: RowOrder, rows: int) -> RowOrder:
@@ -59,9 +65,10 @@ def _whole_tiles(part: Bytes) -> Bytes:
     return part if not missing else np.concatenate([part, np.zeros((missing, part.shape[1]), np.uint8)])
 
 
-def _pack_rows(layout: PackedLayout, source: Bytes, used: int, across: int, columns: int) -> Bytes:
-    """uint8 stream of the rows [rows, row bytes], of which all after `used` are padding."""
-    down = len(source) // ROWS_PER_TILE
+def _pack_rows(layout: PackedLayout, part: Bytes, columns: int) -> Bytes:
+    """uint8 stream of the rows `part`, uint8 [rows, row bytes]."""
+    source = _whole_tiles(part)
+    down, across = tile_counts(layout, (len(source), columns))
     if layout.kind == "float":
         elements = source.view(f"<u{layout.element_bytes}").reshape(down, ROWS_PER_TILE, columns)
         return np.ascontiguousarray(elements.transpose(0, 2, 1)).view(np.uint8).reshape(-1)
@@ -69,7 +76,7 @@ def _pack_rows(layout: PackedLayout, source: Bytes, used: int, across: int, colu
     tiles = tiles_of(layout, stream, across)
     blocks = source.reshape(down, ROWS_PER_TILE, columns // layout.super_block, layout.quant.block_bytes)
     ENCODERS[layout.name](blocks, tiles)
-    if used < len(source) and layout.zero_point and layout.bits == 8:
+    if len(part) < len(source) and layout.bits == 8:  # signed bytes of zero became codes of 128; padding is all zero
         for block in range(layout.blocks_per_tile):
-            tiles.words(block)[-1, ..., used % ROWS_PER_TILE :] = 0
+            tiles.words(block)[-1, ..., len(part) % ROWS_PER_TILE :] = 0
     return stream

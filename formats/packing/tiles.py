@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharkpack.formats.packing.layout import BLOCK_K, ROWS_PER_TILE, PackedLayout
+from sharkpack.formats.packing.layout import ROWS_PER_TILE, PackedLayout
 from sharkpack.formats.quant.block import Bytes
 
 Words = NDArray[np.uint32]
@@ -69,9 +69,3 @@ class Tiles:
 def tiles_of(layout: PackedLayout, stream: Bytes, across: int) -> Tiles:
     """Views on a contiguous stream of whole row tiles, `across` tiles wide."""
     return Tiles(layout=layout, data=stream.reshape(-1, across, layout.tile_bytes))
-
-
-def blocks_across(layout: PackedLayout, columns: int) -> list[int]:
-    """Of each block position in a tile: how many of a row's blocks of 32 stand there (the last tile may be short)."""
-    total = columns // BLOCK_K
-    return [len(range(p, total, layout.blocks_per_tile)) for p in range(layout.blocks_per_tile)]

@@ -28,7 +28,7 @@ def unpack(layout: PackedLayout, packed: Bytes, shape: Sequence[int]) -> Floats:
 
 
 def unpack_rows(layout: PackedLayout, packed: Bytes, shape: Sequence[int], rows: NDArray[np.integer[Any]]) -> Floats:
-    """float32 [len(rows), k]: those rows (0-based, any order, repeats allowed) of a packed matrix of `shape`.
+    """float32 [len(rows), k]: those rows (1-D, 0-based, any order, repeats allowed) of a packed matrix of `shape`.
 
     SharkpackError if `packed` is not the size of such a matrix or a row is outside it.
     """
@@ -42,10 +42,11 @@ def unpack_rows(layout: PackedLayout, packed: Bytes, shape: Sequence[int], rows:
     tile, lane = np.divmod(rows.astype(np.int64), ROWS_PER_TILE)
     if layout.kind == "float":
         elements = packed.reshape(-1, shape[1], ROWS_PER_TILE, layout.element_bytes)[tile, :, lane]
-        return float_values(layout.name, elements.reshape(len(rows), -1))
-    tiles = tiles_of(layout, packed.reshape(-1), tile_counts(layout, shape)[1])
+        return float_values(layout.name, elements.reshape(len(rows), shape[1] * layout.element_bytes))
+    across = tile_counts(layout, shape)[1]
+    tiles = tiles_of(layout, packed, across)
     values = block_values(layout.quant, _decode(tiles, tile, lane))
-    return values.reshape(len(rows), -1)[:, : shape[1]]
+    return values.reshape(len(rows), across * layout.tile_k)[:, : shape[1]]
 
 
 def _decode(tiles: Tiles, tile: NDArray[np.int64], lane: NDArray[np.int64]) -> DecodedBlocks:

@@ -120,4 +120,4 @@ def test_bytes_that_are_not_the_tensor_are_refused() -> None:
     with pytest.raises(SharkpackError, match=r"Q4_K tensor of shape \(1, 128\) cannot be: .* blocks of 256 elements"):
         dequantize("Q4_K", np.zeros(72, np.uint8), (1, 128))
     with pytest.raises(SharkpackError, match=r"takes 4 bytes, found 4 \(int8\)"):
-        dequantize("F32", np.zeros(4, np.int8), (1,))  # type: ignore[arg-type]
+        dequantize("F32", np.zeros(4, np.int8), (1,))
