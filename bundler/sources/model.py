@@ -1,0 +1,113 @@
+"""What a source model is to the builder: hyperparameters, lazy tensors, a vocabulary, and where it came from."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sharkpack.bundler.sources.metadata import REQUIRED, Metadata, Required
+from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
+from sharkpack.formats.errors import SharkpackError
+
+_D = TypeVar("_D")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTensor:
+    """One tensor, not yet read. `shape` is row-major (rows, columns); `type_name` is a GGML type such as "Q4_1".
+
+    `read()` gives the stored bytes as a read-only 1-D uint8 view; `release()` lets their memory go after use.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type_name: str
+    nbytes: int
+    read: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
+    release: Callable[[], None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceModel:
+    """An opened source model; a context manager.
+
+    The typed getters (`integer`, `floating`, `text`, `boolean`, and `integers`, `floats`, `texts`, `booleans` for
+    arrays) read the hyperparameter "<architecture>.<key>"; they raise SharkpackError naming that key when the value
+    has another type, or is absent and no `default` is given.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    architecture: str
+    name: str
+    quantization: str
+    license: str | None
+    chat_template: str | None = field(repr=False)
+    tokenizer: TokenizerSource = field(repr=False)
+    tensors: Mapping[str, SourceTensor] = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False)
+    close: Callable[[], None] = field(repr=False)
+
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The keys that the file has under its architecture, without the prefix."""
+        prefix = f"{self.architecture}."
+        return tuple(key.removeprefix(prefix) for key in self.metadata if key.startswith(prefix))
+
+    def integer(self, key: str, default: _D | Required = REQUIRED) -> int | _D:
+        return self._values.integer(self._key(key), default)
+
+    def floating(self, key: str, default: _D | Required = REQUIRED) -> float | _D:
+        return self._values.floating(self._key(key), default)
+
+    def text(self, key: str, default: _D | Required = REQUIRED) -> str | _D:
+        return self._values.text(self._key(key), default)
+
+    def boolean(self, key: str, default: _D | Required = REQUIRED) -> bool | _D:
+        return self._values.boolean(self._key(key), default)
+
+    def integers(self, key: str, default: _D | Required = REQUIRED) -> list[int] | _D:
+        return self._values.integers(self._key(key), default)
+
+    def floats(self, key: str, default: _D | Required = REQUIRED) -> list[float] | _D:
+        return self._values.floats(self._key(key), default)
+
+    def texts(self, key: str, default: _D | Required = REQUIRED) -> list[str] | _D:
+        return self._values.texts(self._key(key), default)
+
+    def booleans(self, key: str, default: _D | Required = REQUIRED) -> list[bool] | _D:
+        return self._values.booleans(self._key(key), default)
+
+    def tensor(self, name: str) -> SourceTensor:
+        """The tensor called `name`; SharkpackError when the file has none."""
+        if name not in self.tensors:
+            raise SharkpackError(f"{self.path}: no tensor is named '{name}', which the architecture needs")
+        return self.tensors[name]
+
+    def sha256(self) -> str:
+        """The SHA-256 of the file, in hexadecimal; reads all of it, in blocks, anew at each call."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SharkpackError(f"{self.path}: cannot be read: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _values(self) -> Metadata:
+        return Metadata(path=self.path, values=self.metadata)
+
+    def _key(self, key: str) -> str:
+        return f"{self.architecture}.{key}"
