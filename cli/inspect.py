@@ -83,9 +83,12 @@ def _verify(path: Path) -> None:
     from sharkpack.cli.progress import show_progress
     from sharkpack.formats.archive import Archive
 
-    with Archive.open(path) as archive, show_progress(quiet=False) as progress:
-        with progress.step("verify", archive.size) as step:
-            archive.verify(step.advance)
+    with (
+        Archive.open(path) as archive,
+        show_progress(quiet=False) as progress,
+        progress.step("verify", archive.size) as step,
+    ):
+        archive.verify(step.advance)
 
 
 def _print_json(arguments: argparse.Namespace, inspection: "Inspection") -> None:
