@@ -142,12 +142,12 @@ class Archive:
 
 def _map(path: Path) -> mmap.mmap:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # before opening: that of a pipe would wait for its other end
+            raise SharkpackError(f"{path} is not a regular file; a bundle is mapped, which needs one")
+        if status.st_size == 0:
+            raise SharkpackError(f"{path} is empty; get or build the bundle again")
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise SharkpackError(f"{path} is not a regular file; a bundle is mapped, which needs one")
-            if status.st_size == 0:
-                raise SharkpackError(f"{path} is empty; get or build the bundle again")
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise SharkpackError(f"{path}: cannot open: {error.strerror or error}") from error

@@ -19,6 +19,11 @@ from sharkpack.formats.output_file import OutputFile
 from sharkpack.formats.sample_bundle import MODULE, MODULE_PATH, PARAMETERS_PATH, TOKENIZER, TOKENIZER_PATH
 
 
+@pytest.fixture(autouse=True)
+def _no_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.shark"
