@@ -1,0 +1,173 @@
+"""Complete, runnable models of a few hundred kilobytes, written as GGUF files: random weights, real names and keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+
+from tests.tiny_vocabularies import bpe_vocabulary, spm_vocabulary
+
+K_QUANTS = ("Q4_K", "Q5_K", "Q6_K")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyModel:
+    """What a tiny model is made of. `types` gives single tensors a type of their own, by name; `metadata` adds keys
+    to the file, replaces them, or with None leaves them out."""
+
+    architecture: str = "llama"
+    quantization: str = "Q8_0"
+    seed: int = 0
+    layers: int = 2
+    dim: int = 64
+    ffn: int = 128
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 16
+    context: int = 512
+    sliding_window: int = 16
+    tied: bool = True
+    rope_factors: bool = False
+    types: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_tiny_gguf(
+    path: Path, architecture: str = "llama", quantization: str = "Q8_0", seed: int = 0, **overrides: Any
+) -> Path:
+    """Write a model of `architecture` (llama, qwen2, gemma3), its matrices of type `quantization`; return `path`.
+
+    `overrides` are fields of TinyModel. K-quants make it 256 wide. The same arguments give the same bytes.
+    """
+    model = replace(_defaults(architecture, quantization, seed), **overrides)
+    vocabulary = spm_vocabulary() if architecture == "gemma3" else bpe_vocabulary(architecture)
+    values = _hyperparameters(model) | vocabulary | dict(model.metadata)
+    writer = gguf.GGUFWriter(path, model.architecture)
+    for key, value in values.items():
+        if value is not None:
+            _add(writer, key, value)
+    random = np.random.default_rng(seed)
+    for name, shape in _shapes(model, len(vocabulary["tokenizer.ggml.tokens"])).items():
+        kind = model.types.get(name, "F32" if len(shape) == 1 else model.quantization)
+        _add_tensor(writer, name, shape, kind, random)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _defaults(architecture: str, quantization: str, seed: int) -> TinyModel:
+    wide = quantization in K_QUANTS
+    model = TinyModel(architecture=architecture, quantization=quantization, seed=seed)
+    if wide:
+        model = replace(model, dim=256, ffn=512, head_dim=64)
+    if architecture == "gemma3":  # seven layers: five local ones, the global sixth, and a local one after it
+        model = replace(model, layers=7, head_dim=64 if wide else 32)
+    return model
+
+
+def _hyperparameters(model: TinyModel) -> dict[str, Any]:
+    file_types = {kind.name.removeprefix("MOSTLY_").removeprefix("ALL_"): kind.value for kind in gguf.LlamaFileType}
+    own = {
+        "block_count": model.layers,
+        "context_length": model.context,
+        "embedding_length": model.dim,
+        "feed_forward_length": model.ffn,
+        "attention.head_count": model.heads,
+        "attention.head_count_kv": model.kv_heads,
+        "attention.layer_norm_rms_epsilon": 1e-6 if model.architecture == "gemma3" else 1e-5,
+        "rope.freq_base": 1e6 if model.architecture == "gemma3" else 1e4,
+    }
+    if model.architecture == "gemma3":
+        own |= {"attention.key_length": model.head_dim, "attention.value_length": model.head_dim}
+        own |= {"attention.sliding_window": model.sliding_window}
+    else:
+        own |= {"rope.dimension_count": model.head_dim}
+    general = {"general.name": f"Tiny {model.architecture}", "general.license": "apache-2.0"}
+    file_type = file_types.get(model.quantization, file_types.get(f"{model.quantization}_M", 0))
+    return general | {"general.file_type": file_type} | {f"{model.architecture}.{key}": own[key] for key in own}
+
+
+def _shapes(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
+    """Every tensor's row-major shape, by llama.cpp's name."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (vocabulary, model.dim),
+        "output_norm.weight": (model.dim,),
+    }
+    if not model.tied:
+        shapes["output.weight"] = (vocabulary, model.dim)
+    if model.rope_factors:
+        shapes["rope_freqs.weight"] = (model.head_dim // 2,)
+    for layer in range(model.layers):
+        shapes |= {f"blk.{layer}.{name}": shape for name, shape in _layer_shapes(model).items()}
+    return shapes
+
+
+def _layer_shapes(model: TinyModel) -> dict[str, tuple[int, ...]]:
+    query, key = model.heads * model.head_dim, model.kv_heads * model.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "attn_norm.weight": (model.dim,),
+        "attn_q.weight": (query, model.dim),
+        "attn_k.weight": (key, model.dim),
+        "attn_v.weight": (key, model.dim),
+        "attn_output.weight": (model.dim, query),
+        "ffn_norm.weight": (model.dim,),
+        "ffn_gate.weight": (model.ffn, model.dim),
+        "ffn_up.weight": (model.ffn, model.dim),
+        "ffn_down.weight": (model.dim, model.ffn),
+    }
+    if model.architecture == "qwen2":
+        shapes |= {"attn_q.bias": (query,), "attn_k.bias": (key,), "attn_v.bias": (key,)}
+    if model.architecture == "gemma3":
+        shapes |= {"attn_q_norm.weight": (model.head_dim,), "attn_k_norm.weight": (model.head_dim,)}
+        shapes |= {"post_attention_norm.weight": (model.dim,), "post_ffw_norm.weight": (model.dim,)}
+    return shapes
+
+
+def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+    adders = {bool: "add_bool", int: "add_uint32", float: "add_float32", str: "add_string", list: "add_array"}
+    getattr(writer, adders[type(value)])(key, value)
+
+
+def _add_tensor(
+    writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: str, random: np.random.Generator
+) -> None:
+    data, type_id = _weights(name, shape, kind, random), gguf.GGMLQuantizationType[kind]
+    writer.add_tensor(name, data, raw_dtype=None if kind in ("F32", "F16") else type_id)
+
+
+def _weights(name: str, shape: tuple[int, ...], kind: str, random: np.random.Generator) -> npt.NDArray[Any]:
+    """Random weights that keep activations near unit size, and logits a few units apart."""
+    if name == "rope_freqs.weight":
+        return np.linspace(1, 8, shape[0], dtype=np.float32)
+    if name.endswith("norm.weight"):
+        return random.uniform(0.8, 1.2, shape).astype(np.float32)
+    deviation = (3 if name in ("token_embd.weight", "output.weight") else 1) * shape[-1] ** -0.5
+    type_id = gguf.GGMLQuantizationType[kind]
+    if kind in K_QUANTS:
+        return _random_blocks(kind, shape, deviation, random)
+    weights = random.normal(0, 0.1 if len(shape) == 1 else deviation, shape).astype(np.float32)
+    if kind in ("F32", "F16"):
+        return weights.astype(np.float16) if kind == "F16" else weights
+    if type_id in (gguf.GGMLQuantizationType.Q2_K, gguf.GGMLQuantizationType.Q3_K):  # to be refused, not decoded
+        return np.zeros((shape[0], gguf.quant_shape_to_byte_shape(shape, type_id)[-1]), np.uint8)
+    return gguf.quants.quantize(weights, type_id)  # type: ignore[no-any-return]
+
+
+def _random_blocks(
+    kind: str, shape: tuple[int, ...], deviation: float, random: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Blocks of a K-quant with random codes and sub-block scales, and a scale that gives the deviation asked for."""
+    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
+    blocks = random.integers(0, 256, (shape[0], shape[1] // 256, size), np.uint8)
+    steps, middle, at = {"Q4_K": (200, 7.5, 0), "Q5_K": (400, 15.5, 0), "Q6_K": (1370, None, 208)}[kind]
+    scales = random.uniform(0.5, 1.5, blocks.shape[:2]) * deviation / steps
+    blocks[..., at : at + 2] = scales.astype(np.float16)[..., None].view(np.uint8)
+    if middle is not None:
+        blocks[..., 2:4] = (scales * middle).astype(np.float16)[..., None].view(np.uint8)
+    return blocks.reshape(shape[0], -1)
