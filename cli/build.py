@@ -2,6 +2,9 @@
 
 import argparse
 import importlib.util
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,13 +71,27 @@ def execute(arguments: argparse.Namespace) -> int:
     from sharkpack.bundler.build import build
     from sharkpack.cli.progress import show_progress
 
-    with show_progress(quiet=arguments.quiet) as progress:
+    with stop_when_terminated(), show_progress(quiet=arguments.quiet) as progress:
         report = build(read_options(arguments), progress)
     if arguments.json:
         _print_json(report)
     elif not arguments.quiet:
         _print_table(report)
     return 0
+
+
+@contextmanager
+def stop_when_terminated() -> Iterator[None]:
+    """Unwind on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def require_compiler() -> None:

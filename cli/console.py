@@ -77,7 +77,9 @@ def format_count(count: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration: 12 ms, 3.4 s, 2 min 05 s."""
+    """A duration: 0.4 ms, 12 ms, 3.4 s, 2 min 05 s."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
