@@ -172,8 +172,10 @@ def _targets_table(manifest: Manifest) -> TableRows:
 
 
 def _members_table(manifest: Manifest) -> TableRows:
-    rows = [(member.path, str(member.offset), format_bytes(member.size), member.sha256) for member in manifest.members]
-    return TableRows(headings=("member", "offset", "size", "SHA-256"), rows=rows, numeric=("offset", "size"))
+    rows = [
+        (member.path, str(member.offset), format_bytes(member.size), member.sha256[:16]) for member in manifest.members
+    ]
+    return TableRows(headings=("member", "offset", "size", "SHA-256 begins"), rows=rows, numeric=("offset", "size"))
 
 
 def _types_table(tensors: Sequence[TensorRow]) -> TableRows:

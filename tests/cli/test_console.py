@@ -27,7 +27,8 @@ def test_counts(count: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0004, "0.4 ms"), (0.0124, "12 ms"), (3.44, "3.4 s"), (59.96, "60.0 s"), (125, "2 min 05 s")]
+    ("seconds", "text"),
+    [(0.0004, "0.4 ms"), (0.0124, "12 ms"), (3.44, "3.4 s"), (59.96, "60.0 s"), (125, "2 min 05 s")],
 )
 def test_seconds(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
