@@ -9,6 +9,8 @@ import iree.runtime as rt
 import numpy as np
 import numpy.typing as npt
 
+from sharkpack.formats.errors import SharkpackError
+
 Int64Array = npt.NDArray[np.int64]
 
 
@@ -49,9 +51,9 @@ class Arguments:
     """The four inputs that differ from call to call, for batches up to `rows`, `tokens` in all, `pages` a row."""
 
     def __init__(self, allocator: rt.HalAllocator, *, rows: int, tokens: int, pages: int) -> None:
-        self.max_tokens = max(tokens, rows)
+        self._max_tokens = max(tokens, rows)
         self._max_pages = pages
-        self._tokens = _Buffer(allocator, self.max_tokens)
+        self._tokens = _Buffer(allocator, self._max_tokens)
         self._starts = _Buffer(allocator, rows)
         self._lengths = _Buffer(allocator, rows)
         self._pages = _Buffer(allocator, rows * pages)
@@ -62,8 +64,13 @@ class Arguments:
         """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_ids).
 
         Padding rows are one token 0 at position 0 of page 0; a row's padding tokens are 0.
+        Raises SharkpackError for more tokens than there is room for.
         """
         width = max(len(row.tokens) for row in rows)
+        if batch * width > self._max_tokens:
+            raise SharkpackError(
+                f"a call computes at most {self._max_tokens} tokens, padding included, and this is {batch * width}"
+            )
         page_width = self._page_width(max(len(row.pages) for row in rows))
         tokens, tokens_view = self._tokens.shaped(batch, width)
         starts, starts_view = self._starts.shaped(batch)

@@ -4,11 +4,12 @@ SentencePiece-style vocabularies; works on bytes, so that a character split over
 import codecs
 import json
 import re
-from typing import Any
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, Any
 
 from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -16,7 +17,7 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 class Vocabulary:
     """The bytes of each token, read from a tokenizer as they are needed. One a bundle: sequences share it."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: "Tokenizer") -> None:
         self._tokenizer = tokenizer
         self._byte_level, self._replacements, self._byte_fallback = _decoder_rules(tokenizer.decoder)
         self._added = tokenizer.get_added_tokens_decoder()

@@ -64,6 +64,8 @@ class Engine:
         sequences share. prefill_chunk: prompt tokens a call computes at most. Raises SharkpackError.
         """
         started = time.perf_counter()
+        if prefill_chunk < 1:
+            raise SharkpackError(f"prefill-chunk is {prefill_chunk}: expected 1 or more")
         bundle = path if isinstance(path, Bundle) else Bundle.open(path)
         try:
             selection = bundle.select(device=device, target=target)

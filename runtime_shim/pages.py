@@ -13,31 +13,36 @@ class PagePool:
             raise SharkpackError(f"a cache of {pages} pages has none to use: {reserved} is reserved, so ask for more")
         self.pages = pages
         self.capacity = pages - reserved
-        self._reserved = reserved
-        # Released pages are taken first: memory that was touched before costs nothing to touch again.
-        self._free = list(range(pages - 1, reserved - 1, -1))
-        self._taken = bytearray(pages)
+        # Pages that were never used follow one another: a large pool costs nothing until it is used.
+        self._unused = reserved
+        self._released: list[int] = []
+        self._taken: set[int] = set()
 
     @property
     def available(self) -> int:
         """How many pages are free."""
-        return len(self._free)
+        return self.capacity - len(self._taken)
 
     def allocate(self, count: int) -> list[int]:
         """Take `count` pages. Raises SharkpackError, and takes none, when fewer are free."""
-        if count > len(self._free):
+        if count > self.available:
             raise SharkpackError(
-                f"the cache is full: {count} pages were asked for and {len(self._free)} of {self.capacity} are free"
+                f"the cache is full: {count} pages were asked for and {self.available} of {self.capacity} are free"
             )
-        pages = [self._free.pop() for _ in range(count)]
-        for page in pages:
-            self._taken[page] = 1
+        pages = [self._next() for _ in range(count)]
+        self._taken.update(pages)
         return pages
 
     def release(self, pages: Iterable[int]) -> None:
         """Give pages back. Raises ValueError for one that was not taken: a mistake of the caller's."""
         for page in pages:
-            if not (self._reserved <= page < self.pages and self._taken[page]):
+            if page not in self._taken:
                 raise ValueError(f"page {page} is not in use")
-            self._taken[page] = 0
-            self._free.append(page)
+            self._taken.remove(page)
+            self._released.append(page)
+
+    def _next(self) -> int:
+        if self._released:
+            return self._released.pop()  # memory that was touched before costs nothing to touch again
+        self._unused += 1
+        return self._unused - 1

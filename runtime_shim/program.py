@@ -68,8 +68,14 @@ class Program:
         """The program trusts its inputs and would read outside its memory: nothing wrong may pass here."""
         if self.closed:
             raise SharkpackError("the engine is closed")
+        if len(rows) > max(self.signature.batch_sizes):
+            raise SharkpackError(f"{len(rows)} rows and the largest batch is {max(self.signature.batch_sizes)}")
         for row in rows:
-            if not row.tokens or row.start + len(row.tokens) > len(row.pages) * self.signature.page_size:
+            if not row.tokens:
+                raise SharkpackError("a row has no tokens")
+            if row.start < 0:
+                raise SharkpackError(f"the position {row.start} is before the beginning")
+            if row.start + len(row.tokens) > len(row.pages) * self.signature.page_size:
                 raise SharkpackError(f"{len(row.pages)} pages do not hold {row.start} + {len(row.tokens)} tokens")
             if min(row.pages) < 0 or max(row.pages) >= self.cache_pages:
                 raise SharkpackError(f"a page id is outside the cache of {self.cache_pages} pages")

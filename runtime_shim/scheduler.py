@@ -81,8 +81,9 @@ class Scheduler:
         tokens = list(token_ids)
         pages = self._pool.allocate(self._pages_for(len(tokens)))
         try:
-            for start in range(0, len(tokens), self._chunk(1)):
-                logits = self._program.call("prefill", [Row(tokens[start : start + self._chunk(1)], start, pages)])
+            chunk = self._chunk(self._sizes[-1])
+            for start in range(0, len(tokens), chunk):
+                logits = self._program.call("prefill", [Row(tokens[start : start + chunk], start, pages)])
             last: Logits = logits[0].copy()
             return last
         finally:

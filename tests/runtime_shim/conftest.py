@@ -1,0 +1,17 @@
+"""The toy bundle, compiled once a session."""
+
+from pathlib import Path
+
+import pytest
+
+from .toy_program import ToyBundle, compile_toy
+
+
+@pytest.fixture(scope="session")
+def toy_code() -> bytes:
+    return compile_toy()
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(toy_code: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ToyBundle(code=toy_code).write(tmp_path_factory.mktemp("toy") / "toy.shark")

@@ -1,0 +1,62 @@
+"""Chat templates: rendering as Hugging Face does, errors as one line."""
+
+from datetime import datetime
+
+import pytest
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.chat import ChatTemplate
+
+CHATML = """{% for message in messages %}
+    {%- if loop.first and message['role'] != 'system' %}
+        {{- '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}
+    {%- endif %}
+{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}
+{% endfor %}
+{% if add_generation_prompt %}
+{{ '<|im_start|>assistant\\n' -}}
+{% endif %}"""
+HELLO = [{"role": "user", "content": "Hello <&> you"}]
+
+
+def test_blocks_are_trimmed_and_nothing_is_escaped() -> None:
+    expected = (
+        "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHello <&> you<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert ChatTemplate(CHATML).render(HELLO) == expected
+    assert not ChatTemplate(CHATML).render(HELLO, add_generation_prompt=False).endswith("assistant\n")
+
+
+def test_tokens_tools_and_other_variables_reach_the_template() -> None:
+    template = ChatTemplate("{{ bos_token }}|{{ eos_token }}|{{ tools is none }}|{{ enable_thinking }}")
+    assert template.render(HELLO, bos_token="<s>", enable_thinking=True) == "<s>||True|True"
+
+
+def test_functions_and_extensions_of_hugging_face() -> None:
+    assert ChatTemplate("{{ {'é': '<b>'} | tojson }}").render([]) == '{"é": "<b>"}'
+    assert ChatTemplate("{{ strftime_now('%Y') }}").render([]) == str(datetime.now().year)
+    assert (
+        ChatTemplate("{% for i in [1, 2, 3] %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}").render([])
+        == "1"
+    )
+    assert ChatTemplate("a{% generation %}b{% endgeneration %}c").render([]) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ raise_exception('roles must\nalternate') }}", "refuses these messages: roles must alternate"),
+        ("{{ messages[0].content.nope.deeper }}", "refuses these messages: 'str object' has no attribute 'nope'"),
+        ("{{ 1 / 0 }}", "refuses these messages: division by zero"),
+        ("{{ messages.append(1) }}", "refuses these messages"),
+        ("{{ ''.__class__.__mro__ }}", "refuses these messages"),
+    ],
+)
+def test_errors_of_rendering(source: str, message: str) -> None:
+    with pytest.raises(SharkpackError, match=message):
+        ChatTemplate(source).render(HELLO)
+
+
+def test_errors_of_the_template() -> None:
+    with pytest.raises(SharkpackError, match="the bundle's chat template is not valid: Expected an expression"):
+        ChatTemplate("{% if %}")

@@ -1,0 +1,316 @@
+"""A toy language model as a real bundle: what it says next depends on every token that it reads back from its pages.
+
+Each position's cell in the cache holds its token; the next token is table[sum(token * (position + 1)) mod V], where
+`table` is a parameter. So a wrong page, position, length, chunk, padding row or lost cache gives another token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import Template
+
+import iree.compiler as compiler
+import numpy as np
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from sharkpack.formats.archive import ArchiveWriter
+from sharkpack.formats.irpa import plan_irpa, write_irpa
+from sharkpack.formats.manifest import (
+    CacheInfo,
+    Format,
+    Manifest,
+    ModelInfo,
+    ParameterFile,
+    Producer,
+    Signature,
+    Source,
+    TargetInfo,
+    TokenizerInfo,
+)
+from sharkpack.runtime_shim.cpu import host_cpu
+
+VOCABULARY = 300
+PAGE_SIZE = 8
+CONTEXT = 96
+BATCH_SIZES = (1, 4)
+BOS, END, TURN = 256, 257, 258
+TABLE = np.random.default_rng(7).permutation(VOCABULARY).astype(np.int32)
+CHAT_TEMPLATE = "{% for message in messages %}<turn>{{ message['content'] }}{% endfor %}"
+
+_FLAGS = (
+    "--iree-hal-target-device=local",
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-cpu=generic",
+    "--iree-llvmcpu-debug-symbols=false",
+    "--iree-vm-emit-polyglot-zip=false",
+)
+
+_ENTRY = Template("""
+func.func @${name}_bs$N(%tokens: tensor<${N}x${S}xi64>, $order, %pages: tensor<${N}x?xi64>, %cache: tensor<?x${E}xf32>)
+    -> (tensor<${N}x${V}xf32>, tensor<?x${E}xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %page_size = arith.constant $page_size : index
+  %page_size_i = arith.constant $page_size : i64
+  %zero = arith.constant 0 : i64
+  %S = tensor.dim %tokens, %c1 : tensor<${N}x${S}xi64>
+  %P = tensor.dim %pages, %c1 : tensor<${N}x?xi64>
+  %where_empty = tensor.empty($dynamic) : tensor<${N}x${S}x2xi32>
+  %where = linalg.generic {
+    indexing_maps = [affine_map<(n,s,c) -> (n)>, affine_map<(n,s,c) -> (n)>, affine_map<(n,s,c) -> (n,s,c)>],
+    iterator_types = ["parallel", "parallel", "parallel"]
+  } ins(%start, %lens : tensor<${N}xi64>, tensor<${N}xi64>) outs(%where_empty : tensor<${N}x${S}x2xi32>) {
+  ^bb0(%first: i64, %length: i64, %o: i32):
+    %n = linalg.index 0 : index
+    %s = linalg.index 1 : index
+    %c = linalg.index 2 : index
+    %si = arith.index_cast %s : index to i64
+    %position = arith.addi %first, %si : i64
+    %valid = arith.cmpi slt, %position, %length : i64
+    %safe = arith.select %valid, %position, %zero : i64
+    %block = arith.divui %safe, %page_size_i : i64
+    %slot = arith.remui %safe, %page_size_i : i64
+    %bi = arith.index_cast %block : i64 to index
+    %page = tensor.extract %pages[%n, %bi] : tensor<${N}x?xi64>
+    %valid_page = arith.select %valid, %page, %zero : i64
+    %is_page = arith.cmpi eq, %c, %c0 : index
+    %r = arith.select %is_page, %valid_page, %slot : i64
+    %r32 = arith.trunci %r : i64 to i32
+    linalg.yield %r32 : i32
+  } -> tensor<${N}x${S}x2xi32>
+  %updates_empty = tensor.empty($dynamic) : tensor<${N}x${S}xf32>
+  %updates = linalg.generic {
+    indexing_maps = [affine_map<(n,s) -> (n,s)>, affine_map<(n,s) -> (n,s)>], iterator_types = ["parallel", "parallel"]
+  } ins(%tokens : tensor<${N}x${S}xi64>) outs(%updates_empty : tensor<${N}x${S}xf32>) {
+  ^bb0(%t: i64, %o: f32):
+    %f = arith.sitofp %t : i64 to f32
+    linalg.yield %f : f32
+  } -> tensor<${N}x${S}xf32>
+  %written = iree_linalg_ext.scatter dimension_map = [0, 1] unique_indices(false)
+      ins(%updates, %where : tensor<${N}x${S}xf32>, tensor<${N}x${S}x2xi32>) outs(%cache : tensor<?x${E}xf32>) {
+  ^bb0(%u: f32, %o: f32):
+    iree_linalg_ext.yield %u : f32
+  } -> tensor<?x${E}xf32>
+  %T = arith.muli %P, %page_size : index
+  %span = tensor.empty(%T) : tensor<?xi1>
+  %sum_empty = tensor.empty() : tensor<${N}xi64>
+  %sum_zero = linalg.fill ins(%zero : i64) outs(%sum_empty : tensor<${N}xi64>) -> tensor<${N}xi64>
+  %sum = linalg.generic {
+    indexing_maps = [affine_map<(n,p) -> (p)>, affine_map<(n,p) -> (n)>, affine_map<(n,p) -> (n)>],
+    iterator_types = ["parallel", "reduction"]
+  } ins(%span, %lens : tensor<?xi1>, tensor<${N}xi64>) outs(%sum_zero : tensor<${N}xi64>) {
+  ^bb0(%x: i1, %length: i64, %acc: i64):
+    %n = linalg.index 0 : index
+    %p = linalg.index 1 : index
+    %pi = arith.index_cast %p : index to i64
+    %valid = arith.cmpi slt, %pi, %length : i64
+    %block = arith.divui %p, %page_size : index
+    %slot = arith.remui %p, %page_size : index
+    %page = tensor.extract %pages[%n, %block] : tensor<${N}x?xi64>
+    %row = arith.index_cast %page : i64 to index
+    %cell = tensor.extract %written[%row, %slot] : tensor<?x${E}xf32>
+    %t = arith.fptosi %cell : f32 to i64
+    %one = arith.constant 1 : i64
+    %weight = arith.addi %pi, %one : i64
+    %product = arith.muli %t, %weight : i64
+    %valid_product = arith.select %valid, %product, %zero : i64
+    %next = arith.addi %acc, %valid_product : i64
+    linalg.yield %next : i64
+  } -> tensor<${N}xi64>
+  %table = util.global.load @table : tensor<${V}xi32>
+  %logits_empty = tensor.empty() : tensor<${N}x${V}xf32>
+  %logits = linalg.generic {
+    indexing_maps = [affine_map<(n,v) -> (n)>, affine_map<(n,v) -> (n,v)>], iterator_types = ["parallel", "parallel"]
+  } ins(%sum : tensor<${N}xi64>) outs(%logits_empty : tensor<${N}x${V}xf32>) {
+  ^bb0(%h: i64, %o: f32):
+    %v = linalg.index 1 : index
+    %vi = arith.index_cast %v : index to i32
+    %V = arith.constant $V : i64
+    %hm = arith.remui %h, %V : i64
+    %hi = arith.index_cast %hm : i64 to index
+    %best = tensor.extract %table[%hi] : tensor<${V}xi32>
+    %same = arith.cmpi eq, %best, %vi : i32
+    %high = arith.constant 10.0 : f32
+    %low = arith.constant 0.0 : f32
+    %r = arith.select %same, %high, %low : f32
+    linalg.yield %r : f32
+  } -> tensor<${N}x${V}xf32>
+  return %logits, %written : tensor<${N}x${V}xf32>, tensor<?x${E}xf32>
+}
+""")
+
+
+def next_token(tokens: Sequence[int]) -> int:
+    """What the toy says after `tokens`."""
+    return int(TABLE[sum(token * (position + 1) for position, token in enumerate(tokens)) % VOCABULARY])
+
+
+def continuation(tokens: Sequence[int], count: int, *, context: int = CONTEXT) -> list[int]:
+    """The greedy answer: up to `count` tokens, ended by END (not included) or by the context."""
+    said: list[int] = []
+    while len(said) < count and len(tokens) + len(said) <= context:
+        token = next_token([*tokens, *said])
+        if token == END:
+            break
+        said.append(token)
+    return said
+
+
+def compile_toy(*, ballast: int = 0) -> bytes:
+    """The toy's vmfb: code for any CPU of this machine's architecture. It reads `ballast` bytes of weights, if any."""
+    entries = [_entry(name, size) for size in BATCH_SIZES for name in ("prefill", "decode")]
+    table = f'util.global private @table = #flow.parameter.named<"model"::"table"> : tensor<{VOCABULARY}xi32>'
+    source = "\n".join(["module @module {", table, *_ballast(ballast), *entries, "}"])
+    code: bytes = compiler.compile_str(source, extra_args=list(_FLAGS))
+    return code
+
+
+def toy_tokenizer() -> Tokenizer:
+    """Bytes are tokens 0 to 255; <bos>, <end> and <turn> follow; 259 to 299 have no text."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_byte_of)
+    tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(
+        [AddedToken(text, special=True, normalized=False) for text in ("<bos>", "<end>", "<turn>")]
+    )
+    return tokenizer
+
+
+TOY_SIGNATURE = Signature(
+    batch_sizes=BATCH_SIZES,
+    page_size=PAGE_SIZE,
+    context_length=CONTEXT,
+    max_pages_per_sequence=-(-CONTEXT // PAGE_SIZE),
+    cache=CacheInfo(dtype="f32", page_elements=2 * PAGE_SIZE, layers=1, kv_heads=1, key_head_dim=1, value_head_dim=1),
+    vocab_size=VOCABULARY,
+    activations="float32",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyBundle:
+    """What goes into a toy bundle; tests change what they are about."""
+
+    code: bytes
+    signature: Signature = TOY_SIGNATURE
+    targets: tuple[TargetInfo, ...] = ()
+    chat_template: str | None = None
+    add_bos: bool = False
+    minimum_runtime: str = "3.13.0"
+    ballast: int = 0
+
+    def write(self, path: Path) -> Path:
+        """Pack it at `path`, which is returned. `ballast` bytes of weights that nobody reads come along."""
+        targets = self.targets or (toy_target("generic"),)
+        tensors = [("table", TABLE.tobytes())] + [("ballast", bytes(self.ballast))] * bool(self.ballast)
+        plan = plan_irpa([(name, len(data)) for name, data in tensors])
+        with ArchiveWriter(path, overwrite=True) as writer:
+            with writer.open_member("params/model.irpa", plan.total_size) as out:
+                write_irpa(plan, out, tensors)
+            writer.add("tokenizer/tokenizer.json.zst", toy_tokenizer().to_str().encode(), compress=True)
+            if self.chat_template is not None:
+                writer.add("tokenizer/chat_template.jinja.zst", self.chat_template.encode(), compress=True)
+            for target in targets:
+                writer.add(target.path, self.code)
+            writer.finish(replace(self.manifest(targets), members=tuple(writer.members)).to_json())
+        return path
+
+    def manifest(self, targets: tuple[TargetInfo, ...]) -> Manifest:
+        """What the bundle says of itself, without its members."""
+        return Manifest(
+            format=Format(),
+            model=ModelInfo(
+                name="toy",
+                architecture="toy",
+                quantization="none",
+                parameter_count=VOCABULARY,
+                context_length=self.signature.context_length,
+                trained_context_length=self.signature.context_length,
+                license=None,
+            ),
+            source=Source(kind="gguf", file="toy.gguf", size=1, sha256="0" * 64),
+            producer=Producer(sharkpack="0", iree_compiler="3.13.0", iree_turbine="0", torch="0"),
+            minimum_runtime=self.minimum_runtime,
+            signature=self.signature,
+            tokenizer=TokenizerInfo(
+                path="tokenizer/tokenizer.json.zst",
+                chat_template="tokenizer/chat_template.jinja.zst" if self.chat_template is not None else None,
+                add_bos=self.add_bos,
+                add_eos=False,
+                bos_token_id=BOS,
+                eos_token_id=END,
+                end_token_ids=(END,),
+                bos_token="<bos>",
+                eos_token="<end>",
+            ),
+            parameters=(ParameterFile(path="params/model.irpa", scope="model"),),
+            targets=targets,
+            members=(),
+        )
+
+
+def toy_target(
+    name: str,
+    *,
+    priority: int = 10,
+    features: tuple[str, ...] = (),
+    driver: str = "local",
+    architecture: str | None = None,
+) -> TargetInfo:
+    """A target whose member is the toy's code, whatever it says that it needs."""
+    return TargetInfo(
+        id=name,
+        path=f"targets/{name}/module.vmfb",
+        driver=driver,
+        architecture=architecture or host_cpu().architecture,
+        cpu_features=features,
+        priority=priority,
+        compile_flags=_FLAGS,
+    )
+
+
+def _ballast(size: int) -> list[str]:
+    """A parameter of `size` bytes and a function that reads it, so that the compiler keeps it."""
+    if not size:
+        return []
+    return [
+        f'util.global private @ballast = #flow.parameter.named<"model"::"ballast"> : tensor<{size}xi8>',
+        "func.func @peek(%i: tensor<1xi32>) -> tensor<1xi8> {",
+        f"  %ballast = util.global.load @ballast : tensor<{size}xi8>",
+        "  %empty = tensor.empty() : tensor<1xi8>",
+        "  %r = linalg.generic {",
+        '    indexing_maps = [affine_map<(n) -> (n)>, affine_map<(n) -> (n)>], iterator_types = ["parallel"]',
+        "  } ins(%i : tensor<1xi32>) outs(%empty : tensor<1xi8>) {",
+        "  ^bb0(%x: i32, %o: i8):",
+        "    %at = arith.index_cast %x : i32 to index",
+        f"    %byte = tensor.extract %ballast[%at] : tensor<{size}xi8>",
+        "    linalg.yield %byte : i8",
+        "  } -> tensor<1xi8>",
+        "  return %r : tensor<1xi8>",
+        "}",
+    ]
+
+
+def _entry(name: str, batch: int) -> str:
+    start, lengths = f"%start: tensor<{batch}xi64>", f"%lens: tensor<{batch}xi64>"
+    prefill = name == "prefill"
+    return _ENTRY.substitute(
+        name=name,
+        N=batch,
+        S="?" if prefill else "1",
+        dynamic="%S" if prefill else "",
+        order=f"{start}, {lengths}" if prefill else f"{lengths}, {start}",
+        V=VOCABULARY,
+        E=2 * PAGE_SIZE,
+        page_size=PAGE_SIZE,
+    )
+
+
+def _byte_of(letter: str) -> int:
+    """The byte that a letter of GPT-2's alphabet stands for."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    if ord(letter) in printable:
+        return ord(letter)
+    others = [byte for byte in range(256) if byte not in printable]
+    return others[ord(letter) - 256]
