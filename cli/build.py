@@ -12,7 +12,7 @@ from sharkpack.cli.arguments import batch_sizes, positive_integer
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.build import BuildOptions, BuildReport
+    from sharkpack.bundler.options import BuildOptions, BuildReport
 
 NAME = "build"
 SUMMARY = "pack a model into one .shark file"
@@ -106,7 +106,7 @@ def require_compiler() -> None:
 
 def read_options(arguments: argparse.Namespace) -> "BuildOptions":
     """The build that the command line asks for."""
-    from sharkpack.bundler.build import BuildOptions
+    from sharkpack.bundler.options import BuildOptions
 
     return BuildOptions(
         source=arguments.source,

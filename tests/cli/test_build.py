@@ -1,0 +1,170 @@
+"""`sharkpack build` around the build itself, which a stand-in plays here: options in, report out, every way to fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sharkpack.bundler.options import BuildOptions, BuildReport, Progress
+from sharkpack.cli.progress import SilentProgress
+from sharkpack.formats.errors import SharkpackError
+from tests.cli.conftest import Sharkpack
+
+REPORT = BuildReport(
+    path=Path("model.shark"),
+    size=104_000_000,
+    source_size=100_000_000,
+    targets=(("x86-64-v2", 400_000, 8.25), ("x86-64-v4-vnni", 500_000, 9.5)),
+    step_seconds={"plan": 0.5, "trace": 65.0},
+    peak_memory_bytes=1_200_000_000,
+)
+
+# Hides what a runtime-only installation does not have, then calls the command line.
+RUNTIME_ONLY = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "gguf", "transformers"} or name in {"iree.compiler", "iree.turbine"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from sharkpack.cli.main import main
+sys.exit(main())
+"""
+
+
+class Builder:
+    """Plays `sharkpack.bundler.build.build`."""
+
+    def __init__(self) -> None:
+        self.options: list[BuildOptions] = []
+        self.failure: BaseException | None = None
+
+    def build(self, options: BuildOptions, progress: Progress) -> BuildReport:
+        self.options.append(options)
+        with progress.step("weights", 10) as step:
+            step.advance(10)
+        if self.failure is not None:
+            raise self.failure
+        return REPORT
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch) -> Builder:
+    builder = Builder()
+    module = ModuleType("sharkpack.bundler.build")
+    module.build = builder.build  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return builder
+
+
+def test_defaults(sharkpack: Sharkpack, builder: Builder) -> None:
+    assert sharkpack("build", "model.gguf").status == 0
+    assert builder.options == [BuildOptions(source="model.gguf")]
+
+
+def test_every_option(sharkpack: Sharkpack, builder: Builder) -> None:
+    sharkpack(
+        *("build", "model.gguf", "-o", "out.shark", "--target", "host", "--target", "aarch64"),
+        *("--batch-sizes", "8,1", "--context", "4096", "--page-size", "16"),
+        *("--cache-dtype", "f32", "--activations", "float32", "--force"),
+    )
+    assert builder.options == [
+        BuildOptions(
+            source="model.gguf",
+            output=Path("out.shark"),
+            targets=("host", "aarch64"),
+            batch_sizes=(1, 8),
+            context=4096,
+            page_size=16,
+            cache_dtype="f32",
+            activations="float32",
+            force=True,
+        )
+    ]
+
+
+def test_table(sharkpack: Sharkpack, builder: Builder) -> None:
+    outcome = sharkpack("build", "model.gguf")
+    assert outcome.err == ""
+    assert outcome.out.splitlines() == [
+        "model.shark  104 MB, 1.04 times the source",
+        "",
+        "target             code   compiled in",
+        "─────────────────────────────────────",
+        "x86-64-v2        400 kB         8.2 s",
+        "x86-64-v4-vnni   500 kB         9.5 s",
+        "",
+        "1 min 05 s in all (plan 500 ms, trace 1 min 05 s); peak memory 1.2 GB",
+    ]
+
+
+def test_json(sharkpack: Sharkpack, builder: Builder) -> None:
+    report = json.loads(sharkpack("build", "model.gguf", "--json").out)
+    assert report == {
+        "path": "model.shark",
+        "size": 104_000_000,
+        "source_size": 100_000_000,
+        "targets": [
+            {"id": "x86-64-v2", "vmfb_bytes": 400_000, "compile_seconds": 8.25},
+            {"id": "x86-64-v4-vnni", "vmfb_bytes": 500_000, "compile_seconds": 9.5},
+        ],
+        "step_seconds": {"plan": 0.5, "trace": 65.0},
+        "peak_memory_bytes": 1_200_000_000,
+    }
+
+
+def test_quiet(sharkpack: Sharkpack, builder: Builder) -> None:
+    outcome = sharkpack("build", "model.gguf", "--quiet")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_bad_input(sharkpack: Sharkpack, builder: Builder) -> None:
+    builder.failure = SharkpackError("output model.shark exists;\nreplace it with --force")
+    assert sharkpack("build", "model.gguf").error == "output model.shark exists; replace it with --force"
+
+
+def test_interrupt(sharkpack: Sharkpack, builder: Builder) -> None:
+    builder.failure = KeyboardInterrupt()
+    outcome = sharkpack("build", "model.gguf")
+    assert (outcome.status, outcome.out, outcome.err) == (130, "", "interrupted\n")
+
+
+def test_termination_unwinds_like_an_interrupt(
+    sharkpack: Sharkpack, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def step(self: SilentProgress, name: str, total: int | None = None) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SilentProgress, "step", step)
+    assert sharkpack("build", "model.gguf").status == 130
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_runtime_only_installation_says_what_to_install() -> None:
+    done = _run_runtime_only("build", "model.gguf")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: this installation can run models but not build them "
+        "(torch, iree.compiler, iree.turbine not installed): pip install 'sharkpack[build]'\n"
+    )
+
+
+def test_runtime_only_installation_runs_and_inspects(bundle: Path) -> None:
+    generated = _run_runtime_only("run", str(bundle), "abc", "--max-tokens", "3")
+    assert (generated.returncode, generated.stderr) == (0, "")
+    assert _run_runtime_only("inspect", str(bundle), "--verify").returncode == 0
+    assert _run_runtime_only("devices").returncode == 0
+
+
+def _run_runtime_only(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", RUNTIME_ONLY, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
