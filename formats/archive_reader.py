@@ -19,6 +19,7 @@ from sharkpack.formats import zip_records
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.irpa import read_irpa_index
 from sharkpack.formats.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, Member
+from sharkpack.formats.one_line import one_line
 
 _CHUNK = 1 << 20
 _MAX_WINDOW = 1 << 27
@@ -51,7 +52,7 @@ class Archive:
         except SharkpackError as error:
             with contextlib.suppress(BufferError):  # the traceback may still hold views
                 mapping.close()
-            raise SharkpackError(f"{path}: {error}") from error
+            raise SharkpackError(f"{path}: {one_line(str(error))}") from error
         return cls(Path(path), mapping, manifest, {record.path: record.crc32 for record in records})
 
     def close(self) -> None:
@@ -113,7 +114,7 @@ class Archive:
             try:
                 index = read_irpa_index(view)
             except SharkpackError as error:
-                raise SharkpackError(f"{self.path}: {path}: {error}") from error
+                raise SharkpackError(f"{self.path}: {path}: {one_line(str(error))}") from error
         return {name: (base + offset, nbytes) for name, (offset, nbytes) in index.items()}
 
     def _verify_hashes(self, member: Member, view: memoryview, progress: Callable[[int], None]) -> None:

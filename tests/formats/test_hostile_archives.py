@@ -1,4 +1,4 @@
-"""Attacks: for every rule of the strict reader, a file that breaks it."""
+"""Attacks: for every rule of the strict reader, a file that breaks it. One long file, so that none is overlooked."""
 
 import hashlib
 import json
@@ -333,6 +333,13 @@ def test_manifest_attacks(name: str, opened: Callable[[bytes], Archive]) -> None
     change, message = MANIFEST_ATTACKS[name]
     with pytest.raises(SharkpackError, match=rf"evil\.shark: .*{message}"):
         opened(with_manifest(GOOD, change))
+
+
+def test_message_stays_short(opened: Callable[[bytes], Archive]) -> None:
+    with pytest.raises(SharkpackError, match="minimum_runtime") as caught:
+        opened(with_manifest(GOOD, lambda m: m.update(minimum_runtime="\x1b" * 100_000)))
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", NAMES)
