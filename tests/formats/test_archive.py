@@ -1,15 +1,19 @@
 import shutil
 import subprocess
 import zipfile
+import zlib
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from sharkpack.formats import sample_bundle
+from sharkpack.formats import sample_bundle, zip_records
 from sharkpack.formats.archive import DATA_ALIGNMENT, Archive
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.manifest import Member
 from sharkpack.formats.sample_bundle import MODULE, MODULE_PATH, PARAMETERS_PATH, TOKENIZER, TOKENIZER_PATH
+from sharkpack.formats.zip_records import DOS_EPOCH, Record
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +116,38 @@ def test_source_date_epoch_stamps_the_members(tmp_path: Path, monkeypatch: pytes
         assert archive.getinfo(MODULE_PATH).date_time == (2023, 11, 14, 22, 13, 20)
         assert archive.getinfo("mimetype").date_time == (1980, 1, 1, 0, 0, 0)
     Archive.open(tmp_path / "dated.shark").close()
+
+
+def test_members_beyond_four_gigabytes(tmp_path: Path) -> None:
+    """A sparse file, so that none of its gigabytes is written; its hashes are wrong, but opening does not look at them."""
+    path, size = tmp_path / "big.shark", 5 << 30
+    contents = {PARAMETERS_PATH: size, TOKENIZER_PATH: 30, MODULE_PATH: 10}
+    made = [zip_records.mimetype_record()]
+    for name, length in contents.items():
+        made.append(Record(path=name, crc32=0, size=length, header_offset=made[-1].end, dos_time=DOS_EPOCH))
+    members = [Member(path=r.path, offset=r.data_offset, size=r.size, sha256="0" * 64) for r in made]
+    members[2] = replace(members[2], content_size=26)
+    manifest = sample_bundle.sample_manifest(members).to_json()
+    made.append(
+        Record(
+            path="manifest.json",
+            crc32=zlib.crc32(manifest),
+            size=len(manifest),
+            header_offset=made[-1].end,
+            dos_time=DOS_EPOCH,
+        )
+    )
+    directory = b"".join(map(zip_records.central_record, made))
+    with path.open("wb") as file:
+        for record in made:
+            file.seek(record.header_offset)
+            file.write(zip_records.local_header(record))
+        file.write(manifest + directory + zip_records.end_records(len(made), made[-1].end, len(directory)))
+        file.seek(38)
+        file.write(zip_records.MIMETYPE)
+    with Archive.open(path) as archive:
+        assert archive.file_offset(MODULE_PATH) > size
+        assert len(archive.view(PARAMETERS_PATH)) == size
+    with zipfile.ZipFile(path) as other:
+        assert {info.filename: info.file_size for info in other.infolist()}.items() >= contents.items()
+        assert other.read("manifest.json") == manifest
