@@ -119,7 +119,7 @@ def test_source_date_epoch_stamps_the_members(tmp_path: Path, monkeypatch: pytes
 
 
 def test_members_beyond_four_gigabytes(tmp_path: Path) -> None:
-    """A sparse file, so that none of its gigabytes is written; its hashes are wrong, but opening does not look at them."""
+    """A sparse file, so that its gigabytes are not written. Its hashes are wrong; opening does not look at them."""
     path, size = tmp_path / "big.shark", 5 << 30
     contents = {PARAMETERS_PATH: size, TOKENIZER_PATH: 30, MODULE_PATH: 10}
     made = [zip_records.mimetype_record()]
