@@ -24,6 +24,7 @@ class Bundle:
         self.archive = archive
         self._lock = threading.Lock()
         self._tokenizer: Tokenizer | None = None
+        self._loader: threading.Thread | None = None
         self._chat_template: ChatTemplate | None = None
 
     @classmethod
@@ -46,7 +47,9 @@ class Bundle:
 
     def load_tokenizer_in_background(self) -> None:
         """Begin to load the tokenizer, for who knows that text will come; errors wait for `tokenizer`."""
-        threading.Thread(target=self._try_tokenizer, name="sharkpack-tokenizer", daemon=True).start()
+        # Not a daemon: one that is inside the tokenizers library when the interpreter ends takes the process down.
+        self._loader = threading.Thread(target=self._try_tokenizer, name="sharkpack-tokenizer")
+        self._loader.start()
 
     @property
     def chat_template(self) -> "ChatTemplate | None":
@@ -64,6 +67,8 @@ class Bundle:
 
     def close(self) -> None:
         """Unmap the file. Nothing that reads from the mapping (an Engine) may be open."""
+        if self._loader is not None:
+            self._loader.join()
         self.archive.close()
 
     def __enter__(self) -> Self:

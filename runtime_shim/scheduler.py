@@ -92,7 +92,7 @@ class Scheduler:
     # -- schedule
 
     def _schedule(self) -> Step | None:
-        self._drop_abandoned()
+        self._tidy()
         self._admit()
         prefilling = [sequence for sequence in self._running if sequence.pending > 1]
         decoding = [sequence for sequence in self._running if sequence.pending == 1]
@@ -103,9 +103,12 @@ class Scheduler:
         self._decoded_last = True
         return self._decode_step(decoding) if decoding else None
 
-    def _drop_abandoned(self) -> None:
+    def _tidy(self) -> None:
+        """End what nobody will read, and compute again what an interrupt (Ctrl-C) kept from being sampled."""
         for sequence in [each for each in (*self._waiting, *self._running) if each.abandoned]:
             self.cancel(sequence)
+        for sequence in self._running:
+            sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
 
     def _admit(self) -> None:
         """Move sequences to running while their tokens, and one more, have pages."""

@@ -2,14 +2,19 @@
 
 import gc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Bundle, Engine, Sampling
+from sharkpack.runtime_shim.program import Program
 from sharkpack.runtime_shim.prompt import Prompt
+from sharkpack.runtime_shim.sampling import Sampler
+from sharkpack.runtime_shim.sequence import Sequence
 
 from .toy_program import CHAT_TEMPLATE, CONTEXT, END, TOY_SIGNATURE, VOCABULARY, ToyBundle, continuation, next_token
 
@@ -165,6 +170,37 @@ def test_an_open_bundle_stays_open(toy_bundle: Path) -> None:
             with Engine.open(bundle, threads=1) as engine:
                 assert engine.generate("hi", max_tokens=3).result.token_ids
         assert bundle.manifest.model.name == "toy"
+
+
+@pytest.mark.parametrize("device", ["local-sync", "local-task"])
+def test_closing_lets_go_of_the_file(toy_bundle: Path, device: str) -> None:
+    engine = Engine.open(toy_bundle, device=device)
+    assert engine.generate("hi", max_tokens=3).result.token_ids
+    engine.close()
+    assert engine.bundle.archive.mmap.closed
+
+
+def test_generations_may_be_read_from_several_threads(engine: Engine) -> None:
+    prompts: list[list[int]] = [[seed, seed + 1] for seed in range(8)]
+    generations = [engine.generate(prompt, max_tokens=25) for prompt in prompts]
+    with ThreadPoolExecutor(len(generations)) as pool:
+        results = list(pool.map(lambda generation: ("".join(generation), generation.result), generations))
+    assert [list(result.token_ids) for _, result in results] == [continuation(prompt, 25) for prompt in prompts]
+    assert all(text == result.text for text, result in results)
+
+
+def test_going_on_after_an_interrupt_loses_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    generation = engine.generate([1, 2, 3], max_tokens=12)
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for kind, name in (Sequence, "accept"), (Sampler, "choose"), (Program, "call"):
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                engine.step()
+    assert list(generation.result.token_ids) == continuation([1, 2, 3], 12)
 
 
 def test_a_closed_engine_says_so(toy_bundle: Path) -> None:

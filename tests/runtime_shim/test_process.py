@@ -125,6 +125,21 @@ engine.generate("Hello").result
     assert done.returncode in (-2, 130)  # ended by the interrupt, and by no other signal
 
 
+def test_leaving_while_the_tokenizer_loads_is_quiet(toy_bundle: Path) -> None:
+    code = """
+import sys, time
+import sharkpack.runtime_shim.bundle as module
+load = module._load_tokenizer
+module._load_tokenizer = lambda archive: (time.sleep(0.2), load(archive))[1]
+bundle = module.Bundle.open(sys.argv[1])
+bundle.load_tokenizer_in_background()
+if sys.argv[2] == "close":
+    bundle.close()
+"""
+    assert _python(code, toy_bundle, "close") == ""
+    assert _python(code, toy_bundle, "exit") == ""
+
+
 def test_one_process_has_one_count_of_threads(toy_bundle: Path) -> None:
     code = """
 import sys
