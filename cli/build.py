@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         metavar="NAME",
         action="append",
-        help="what to compile for; repeat for several (default: host, this machine)",
+        help="what to compile for: host (this machine, the default), x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-vnni "
+        "or aarch64; repeat for several",
     )
     parser.add_argument(
         "--batch-sizes",

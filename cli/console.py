@@ -25,8 +25,8 @@ def write_text(text: str) -> None:
 
 
 def write_json(value: Mapping[str, Any]) -> None:
-    """Write one JSON object and a newline to stdout."""
-    write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Write one JSON object to stdout: indented on a terminal, else on one line."""
+    write_text(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
 
 
 def write_note(line: str) -> None:

@@ -4,6 +4,12 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
+from sharkpack.bundler.targets import HOST, TARGETS
+from sharkpack.templates.recipes import RECIPES
+from tests.runtime_shim.toy_program import CHAT_TEMPLATE, ToyBundle, compile_toy
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -22,3 +28,24 @@ def test_links_in_documents_lead_somewhere() -> None:
         if not (page.parent / link).exists()
     ]
     assert not broken
+
+
+def test_readme_lists_the_targets_and_architectures() -> None:
+    rows = re.findall(r"^\| `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [HOST, *TARGETS, *RECIPES]
+
+
+def test_help_lists_the_targets() -> None:
+    reference = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    (row,) = (line for line in reference.splitlines() if "--target NAME" in line and "compile" in line)
+    assert set(re.findall(r"x86-64[\w-]*|aarch64|host", row)) == {HOST, *TARGETS}
+
+
+def test_readme_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    ToyBundle(code=compile_toy(), chat_template=CHAT_TEMPLATE).write(tmp_path / "model.shark")
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    assert capsys.readouterr().out

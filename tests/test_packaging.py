@@ -1,8 +1,8 @@
 """What an installation gets: the wheel's contents, and a command that starts."""
 
+import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -47,12 +47,14 @@ def test_wheel_has_the_licence(wheel_names: list[str]) -> None:
 
 
 def test_help_is_quick() -> None:
-    def seconds(*arguments: str) -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, timeout=60)
-        return time.perf_counter() - started
+    # Processor time, and the best of several: the clock on the wall measures what else the machine does.
+    command = [sys.executable, "-m", "sharkpack.cli.main", "--help"]
+    assert min(_processor_seconds(command) for _ in range(5)) < 0.1
 
-    # Against a bare interpreter, so that a busy machine slows both; the best of several, for the same reason.
-    bare = min(seconds("-c", "pass") for _ in range(5))
-    ours = min(seconds("-m", "sharkpack.cli.main", "--help") for _ in range(5))
-    assert ours - bare < 0.1
+
+def _processor_seconds(command: list[str]) -> float:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
