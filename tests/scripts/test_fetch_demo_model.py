@@ -54,6 +54,6 @@ def test_fetches_again_what_is_damaged(script: ModuleType, capsys: pytest.Captur
 
 def test_refuses_another_file(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "SHA256", "0" * 64)
-    with pytest.raises(SystemExit, match="has SHA-256 .*, expected 0000"):
+    with pytest.raises(SystemExit, match=r"has SHA-256 .*, expected 0000"):
         script.main()
     assert list(script.models_directory().iterdir()) == []
