@@ -1,0 +1,68 @@
+"""Engine: what it refuses, and the sentence that it says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim import Engine
+
+from .toy_program import CONTEXT, VOCABULARY
+
+
+@pytest.fixture
+def engine(toy_bundle: Path) -> Iterator[Engine]:
+    with Engine.open(toy_bundle, threads=1) as engine:
+        yield engine
+
+
+def test_a_closed_engine_says_so(toy_bundle: Path) -> None:
+    engine = Engine.open(toy_bundle, threads=1)
+    generation = engine.generate([1, 2])
+    engine.close()
+    engine.close()
+    for use in (lambda: next(generation), lambda: engine.logits([1]), lambda: engine.step()):
+        with pytest.raises(SharkpackError, match="the engine is closed"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": []}, "the prompt is empty"),
+        ({"prompt": [1] * (CONTEXT + 1)}, f"the prompt is {CONTEXT + 1} tokens and the context {CONTEXT}: shorten"),
+        ({"prompt": [VOCABULARY]}, f"the token id {VOCABULARY} is outside the vocabulary of {VOCABULARY}"),
+        ({"prompt": "a", "max_tokens": 0}, "max-tokens is 0: expected 1 or more"),
+        ({"prompt": "a", "stop": [""]}, "a stop string is empty"),
+    ],
+)
+def test_bad_requests(engine: Engine, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(SharkpackError, match=message):
+        engine.generate(**arguments)  # type: ignore[arg-type]
+    assert engine.step() is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": "npu"}, "unknown device 'npu'"),
+        ({"target": "nope"}, "no target 'nope' in this bundle, which has generic"),
+        ({"context": CONTEXT + 1}, f"context is {CONTEXT + 1}: this bundle was built for 1 to {CONTEXT} tokens"),
+        ({"context": 0}, "context is 0"),
+        ({"cache_pages": 0}, "cache-pages is 0"),
+        ({"threads": 0}, "threads is 0"),
+        ({"prefill_chunk": 0}, "prefill-chunk is 0"),
+        ({"device": "local-sync", "threads": 2}, "the device local-sync has one thread, and 2 were asked for"),
+    ],
+)
+def test_bad_openings(toy_bundle: Path, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(SharkpackError, match=message):
+        Engine.open(toy_bundle, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "x.shark").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(SharkpackError, match="a GGUF model, not a sharkpack bundle"):
+        Engine.open(tmp_path / "x.shark")
