@@ -18,7 +18,15 @@ from sharkpack.templates.layers import (
     paged_attention,
     positions_of,
 )
-from sharkpack.templates.recipe import CausalModel, ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
+from sharkpack.templates.recipe import (
+    CausalModel,
+    ModelOptions,
+    Recipe,
+    Source,
+    WeightTable,
+    refuse_unknown_keys,
+    require_multiple,
+)
 from sharkpack.templates.rope import SCALING_KEYS, Rope, plain_frequencies, scaled_frequencies
 
 KNOWN_KEYS = SCALING_KEYS | {
@@ -85,7 +93,7 @@ class Layer(torch.nn.Module):
     def __init__(self, table: WeightTable, index: int, config: Config, options: ModelOptions, cache: CacheLayout) -> None:
         super().__init__()
         self.index, self.heads, self.cache_layout, self.scale = index, config.heads, cache, config.scale
-        self.rope = "global" if config.is_global(index) else "local"
+        self.rope = "full" if config.is_global(index) else "sliding"
         self.window = 0 if config.is_global(index) else config.window
         name, dim, epsilon, precision = f"blk.{index}", config.dim, config.epsilon, options.activations
         q_rows, kv_rows = config.heads * config.head_dim, config.kv_heads * config.head_dim
@@ -130,6 +138,7 @@ class Gemma3(CausalModel):
         super().__init__()
         config, table = Config.from_source(source), WeightTable(source)
         self.config, self.options, self.vocab_size = config, options, config.vocab_size
+        require_multiple("the head size", config.head_dim, 16)
         self.cache_layout = CacheLayout(
             dtype=options.cache_dtype,
             page_size=options.page_size,
@@ -144,8 +153,8 @@ class Gemma3(CausalModel):
         narrow = plain_frequencies(config.local_theta, head_dim)
         self.rope = torch.nn.ModuleDict(
             {
-                "global": Rope(table, "global", wide, context, magnitude),
-                "local": Rope(table, "local", narrow, context),
+                "full": Rope(table, "full", wide, context, magnitude),
+                "sliding": Rope(table, "sliding", narrow, context),
             }
         )
         self.blk = torch.nn.ModuleList(

@@ -12,7 +12,7 @@ from torch import Tensor
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.recipe import WeightTable
+from sharkpack.templates.recipe import WeightTable, require_multiple
 
 
 class Rows:
@@ -53,13 +53,13 @@ class Linear(torch.nn.Module):
         optional_bias: bool = False,
     ) -> None:
         super().__init__()
+        require_multiple(f"the width of {name}", k, 16)
         self.n, self.k = n, k
         weight, self.layout = table.packed(f"{name}.weight", n, k, row_order)
         self.weight = torch.nn.Buffer(weight)
         self.quantized = activations == "int8" and LAYOUTS[self.layout].kind != "float"
-        self.bias: Tensor | None = None
-        if optional_bias and table.has(f"{name}.bias"):
-            self.bias = torch.nn.Buffer(table.vector(f"{name}.bias", n, row_order))
+        has_bias = optional_bias and table.has(f"{name}.bias")
+        self.register_buffer("bias", table.vector(f"{name}.bias", n, row_order) if has_bias else None)
 
     def forward(self, x: Rows, residual: Tensor | None = None) -> Tensor:
         """[rows, k] -> [rows, n] (+ residual [rows, n])"""
@@ -95,6 +95,7 @@ class RMSNorm(torch.nn.Module):
 
     def __init__(self, table: WeightTable, name: str, size: int, epsilon: float) -> None:
         super().__init__()
+        require_multiple(f"the size of {name}", size, 16)
         self.epsilon = epsilon
         self.weight = torch.nn.Buffer(table.vector(f"{name}.weight", size))
 
@@ -146,7 +147,8 @@ def paged_attention(
     shape = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
     where = (batch.page_ids, batch.start_positions, batch.seq_lens)
     cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, layer, heads, *shape)
-    return ops.attention(q, *where, cache, layer, heads, scale, window, *shape), cache
+    cache, attended = ops.attention(q, *where, cache, layer, heads, scale, window, *shape)
+    return attended, cache
 
 
 def positions_of(tokens: Tensor, start_positions: Tensor, context_length: int) -> Tensor:

@@ -205,8 +205,11 @@ def attention(
     kv_heads: int,
     key_head_dim: int,
     value_head_dim: int,
-) -> Tensor:
-    """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before."""
+) -> tuple[Tensor, Tensor]:
+    """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before.
+
+    Returns (cache, y); the cache is unchanged.
+    """
     paged = PagedCache(cache, page_size, layers, kv_heads, key_head_dim, value_head_dim)
     sequences = page_ids.shape[0]
     each = q.shape[0] // sequences
@@ -223,11 +226,11 @@ def attention(
         scores = torch.einsum("shd,thd->hst", rows, keys) * scale
         weights = torch.softmax(scores.masked_fill(hidden, -torch.inf), -1)
         found[n * each : (n + 1) * each] = torch.einsum("hst,thd->shd", weights, values)
-    return found.reshape(q.shape[0], -1)
+    return cache.clone(), found.reshape(q.shape[0], -1)
 
 
 @attention.register_fake
 def _(  # type: ignore[no-untyped-def]
     q, page_ids, start_positions, seq_lens, cache, layer, heads, scale, window, page_size, layers, kv_heads, key_head_dim, value_head_dim
 ):
-    return q.new_empty((q.shape[0], heads * value_head_dim))
+    return torch.empty_like(cache), q.new_empty((q.shape[0], heads * value_head_dim))

@@ -17,7 +17,15 @@ from sharkpack.templates.layers import (
     paged_attention,
     positions_of,
 )
-from sharkpack.templates.recipe import CausalModel, ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
+from sharkpack.templates.recipe import (
+    CausalModel,
+    ModelOptions,
+    Recipe,
+    Source,
+    WeightTable,
+    refuse_unknown_keys,
+    require_multiple,
+)
 from sharkpack.templates.rope import SCALING_KEYS, Rope, scaled_frequencies
 
 KNOWN_KEYS = SCALING_KEYS | {
@@ -95,6 +103,7 @@ class Qwen2(CausalModel):
         super().__init__()
         config, table = Config.from_source(source), WeightTable(source)
         self.config, self.options, self.vocab_size = config, options, config.vocab_size
+        require_multiple("the head size", config.head_dim, 16)
         self.cache_layout = CacheLayout(
             dtype=options.cache_dtype,
             page_size=options.page_size,

@@ -146,6 +146,12 @@ class WeightTable:
         return tensor
 
 
+def require_multiple(what: str, value: int, of: int) -> None:
+    """Refuse a size that the kernels' vectors do not divide."""
+    if value % of:
+        raise SharkpackError(f"{what} is {value}; the kernels need a multiple of {of}")
+
+
 # Keys that describe a model without changing what it computes.
 DESCRIPTIVE_KEYS = frozenset({"context_length", "vocab_size", "block_count", "feed_forward_length", "embedding_length"})
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import Source, WeightTable
+from sharkpack.templates.recipe import Source, WeightTable, require_multiple
 
 FINE = 64
 """cos(a + b) from two small tables, a a multiple of 64 positions and b below 64: exact to float32, 64 times smaller."""
@@ -39,6 +39,7 @@ class Rope(torch.nn.Module):
         self, table: WeightTable, name: str, frequencies: NDArray[np.float64], context: int, magnitude: float = 1.0
     ) -> None:
         super().__init__()
+        require_multiple("the number of rotated dimensions", 2 * len(frequencies), 32)
         coarse = np.arange(0, context, FINE, dtype=np.float64)[:, None] * frequencies
         fine = np.arange(FINE, dtype=np.float64)[:, None] * frequencies
         self.coarse = torch.nn.Buffer(table.table(f"rope.{name}.coarse", _cos_sin(coarse, magnitude)))

@@ -1,7 +1,8 @@
 """Causal attention over the pages in place: online softmax, grouped heads share each key and value that is read.
 
 One workgroup is one query token and one kv head. It never gathers the cache, and a sliding window starts at the first
-page that the window touches.
+page that the window touches. The cache is passed through as if it were updated: a chain of single uses is what the
+compiler needs to see to keep every later write in place.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ def attention(cache: CacheLayout, heads: int, scale: float, *, window: int | Non
         bindings=(
             Binding(name="q", memref=f"?x{heads * kd}xf32", tensor=f"?x{heads * kd}xf32"),
             *BATCH_INPUTS,
-            cache.binding("read"),
+            cache.binding(),
             Binding(name="y", memref=f"?x{heads * vd}xf32", tensor=f"?x{heads * vd}xf32", access="write"),
         ),
         operands=("layer",),

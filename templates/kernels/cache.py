@@ -39,10 +39,9 @@ class CacheLayout:
             f"_k{self.key_head_dim}_v{self.value_head_dim}"
         )
 
-    def binding(self, access: Literal["read", "update"]) -> Binding:
-        return Binding(
-            name="cache", memref=f"?x{self.dtype}", tensor=f"?x{self.page_elements}x{self.dtype}", access=access
-        )
+    def binding(self) -> Binding:
+        tensor = f"?x{self.page_elements}x{self.dtype}"
+        return Binding(name="cache", memref=f"?x{self.dtype}", tensor=tensor, access="update")
 
     def key_head(self, e: Emitter, page: str, layer: str, head: str) -> str:
         """Element index of a key head's [key_head_dim][page_size] in `page`."""
@@ -159,7 +158,7 @@ def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int) -> Kernel:
             rows("v", kvh * vd),
             rows("angles", rope_dim),
             *BATCH_INPUTS,
-            cache.binding("update"),
+            cache.binding(),
             Binding(name="q_out", memref=f"?x{heads * kd}xf32", tensor=f"?x{heads * kd}xf32", access="write"),
         ),
         operands=("layer",),

@@ -90,12 +90,12 @@ class _Embedding:
             return scale, self._half_at(e, e.add(tile, e.mul(inner, 32)), layout.mins_offset(0), lane)
         at = e.add(e.mul(e.add(e.mul(inner, 32 // layout.sub_block), sub), 16), lane)
         d = self._half_at(e, tile, layout.d_offset, lane)
-        small = self._byte(e, e.add(e.add(tile, layout.scales_offset_of(0)), at), signed=not layout.has_min)
+        small = self._byte(e, e.add(e.add(tile, layout.scales_offset(0)), at), signed=not layout.has_min)
         scale = e.op(f"arith.mulf {d}, {small} : f32")
         if not layout.has_min:
             return scale, None
         dmin = self._half_at(e, tile, layout.dmin_offset, lane)
-        m = self._byte(e, e.add(e.add(tile, layout.mins_offset_of(0)), at), signed=False)
+        m = self._byte(e, e.add(e.add(tile, layout.mins_offset(0)), at), signed=False)
         return scale, e.op(f"arith.negf {e.op(f'arith.mulf {dmin}, {m} : f32')} : f32")
 
     def _byte(self, e: Emitter, at: str, *, signed: bool) -> str:

@@ -123,9 +123,9 @@ class _Matmul:
             codes = unpack_block(e, layout, e.add(base, b * layout.block_bytes))
             scales, minimums = [], []
             for sub in range(b * subs, (b + 1) * subs):
-                s = small_integers(e, e.add(base, layout.scales_offset_of(sub)), signed=not layout.has_min)
+                s = small_integers(e, e.add(base, layout.scales_offset(sub)), signed=not layout.has_min)
                 scales.append(e.float_op("mulf", d, s))
-                m = small_integers(e, e.add(base, layout.mins_offset_of(sub)), signed=False) if layout.has_min else None
+                m = small_integers(e, e.add(base, layout.mins_offset(sub)), signed=False) if layout.has_min else None
                 minimums.append(e.float_op("mulf", negative, m) if negative and m else None)
             sums = self._block(e, codes, scales, minimums, e.add(block, b), tokens, sums)
         return sums

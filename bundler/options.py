@@ -1,0 +1,45 @@
+"""What a user asks of a build, what a build reports, and how it shows that it is alive. Data only."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+DEFAULT_CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """source: a path. output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if trained on less."""
+
+    source: str
+    output: Path | None = None
+    targets: tuple[str, ...] = ("host",)
+    batch_sizes: tuple[int, ...] = (1, 4)
+    context: int | None = None
+    page_size: int = 32
+    cache_dtype: Literal["f16", "f32"] = "f16"
+    activations: Literal["int8", "float32"] = "int8"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """Sizes in bytes, times in seconds; `targets` is (id, size of its module, seconds to compile it)."""
+
+    path: Path
+    size: int
+    source_size: int
+    targets: tuple[tuple[str, int, float], ...]
+    step_seconds: dict[str, float]
+    peak_memory_bytes: int
+
+
+class Advance(Protocol):
+    def advance(self, n: int) -> None: ...
+
+
+class Progress(Protocol):
+    """Shows steps; `total` is in whatever unit the step advances by, None where it is not known."""
+
+    def step(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]: ...

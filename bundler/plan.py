@@ -1,0 +1,110 @@
+"""Every decision of a build, made and checked before anything slow starts: all of a user's mistakes surface here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharkpack.bundler.compiler import host_cpu
+from sharkpack.bundler.options import DEFAULT_CONTEXT, BuildOptions
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.targets import Target, choose_targets
+from sharkpack.bundler.tokenizer import RebuiltTokenizer, rebuild_tokenizer
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.irpa import IrpaPlan, plan_irpa
+from sharkpack.formats.signature import CacheInfo, Signature
+from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.recipes import RECIPES
+
+MAX_BATCH = 64
+PAGE_SIZES = (16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """What will be built from what. `model` is traced without its weights; `parameters` says where they will lie."""
+
+    source: SourceModel
+    output: Path
+    overwrite: bool
+    targets: tuple[Target, ...]
+    options: ModelOptions
+    batch_sizes: tuple[int, ...]
+    model: CausalModel
+    parameters: IrpaPlan
+    tokenizer: RebuiltTokenizer
+
+    @property
+    def signature(self) -> Signature:
+        """The ABI of the modules."""
+        options, layout = self.options, self.model.cache_layout
+        return Signature(
+            batch_sizes=self.batch_sizes,
+            page_size=options.page_size,
+            context_length=options.context_length,
+            max_pages_per_sequence=-(-options.context_length // options.page_size),
+            cache=CacheInfo(
+                dtype=options.cache_dtype,
+                page_elements=layout.page_elements,
+                layers=layout.layers,
+                kv_heads=layout.kv_heads,
+                key_head_dim=layout.key_head_dim,
+                value_head_dim=layout.value_head_dim,
+            ),
+            vocab_size=self.model.vocab_size,
+            activations=options.activations,
+        )
+
+
+def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
+    """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built."""
+    output = _output(options)
+    targets = choose_targets(options.targets, *host_cpu())
+    model_options = _model_options(source, options)
+    if source.architecture not in RECIPES:
+        raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {', '.join(RECIPES)}")
+    model = RECIPES[source.architecture].build(source, model_options)
+    return BuildPlan(
+        source=source,
+        output=output,
+        overwrite=options.force,
+        targets=targets,
+        options=model_options,
+        batch_sizes=_batch_sizes(options),
+        model=model,
+        parameters=plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()]),
+        tokenizer=rebuild_tokenizer(source),
+    )
+
+
+def _output(options: BuildOptions) -> Path:
+    output = options.output or Path(options.source).with_suffix(".shark")
+    if output.is_dir():
+        raise SharkpackError(f"output {output} is a directory; give the name of a file with -o")
+    if not output.parent.is_dir():
+        raise SharkpackError(f"folder {output.parent} does not exist; make it first, or choose another with -o")
+    if output.exists() and output.samefile(options.source):
+        raise SharkpackError(f"output {output} is the source itself; choose another name with -o")
+    if output.exists() and not options.force:
+        raise SharkpackError(f"output {output} exists; choose another name with -o, or replace it with --force")
+    return output
+
+
+def _batch_sizes(options: BuildOptions) -> tuple[int, ...]:
+    sizes = tuple(sorted(set(options.batch_sizes)))
+    if not sizes or sizes[0] < 1 or sizes[-1] > MAX_BATCH:
+        raise SharkpackError(f"batch sizes {options.batch_sizes} are not numbers from 1 to {MAX_BATCH}")
+    return sizes
+
+
+def _model_options(source: SourceModel, options: BuildOptions) -> ModelOptions:
+    trained = source.integer("context_length")
+    context = min(DEFAULT_CONTEXT, trained) if options.context is None else options.context
+    if not 1 <= context <= trained:
+        raise SharkpackError(f"context {context} is not possible: the model was trained on 1 to {trained} tokens")
+    if options.page_size not in PAGE_SIZES:
+        raise SharkpackError(f"page size {options.page_size} is not one of {', '.join(map(str, PAGE_SIZES))}")
+    return ModelOptions(
+        context_length=context,
+        page_size=options.page_size,
+        cache_dtype=options.cache_dtype,
+        activations=options.activations,
+    )

@@ -1,0 +1,90 @@
+"""The machines a program can be compiled for: compiler flags, kernels, and what the device must have. Data only."""
+
+from dataclasses import dataclass
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.templates.kernels.isa import AVX512_VNNI, BASELINE, PORTABLE, Isa
+
+HOST = "host"
+"""Stands for the best of TARGETS that the building machine itself can run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One machine to compile for.
+
+    driver: the HAL driver that runs the module. architecture, cpu_features: what the device must have, in LLVM's
+    names. priority: of several targets that a machine can run, the highest is taken. isa: the kernels to use.
+    """
+
+    id: str
+    driver: str
+    architecture: str
+    cpu_features: tuple[str, ...]
+    priority: int
+    isa: Isa
+    flags: tuple[str, ...]
+
+
+_LOCAL = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
+_V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
+_V3 = ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", *_V2)
+_V4 = ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", *_V3)
+
+
+def _x86(id: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, extra: str = "") -> Target:
+    flags = [*_LOCAL, "--iree-llvmcpu-target-triple=x86_64-unknown-linux-gnu", f"--iree-llvmcpu-target-cpu={cpu}"]
+    if extra:
+        flags.append(f"--iree-llvmcpu-target-cpu-features={extra}")
+    return Target(
+        id=id,
+        driver="local",
+        architecture="x86_64",
+        cpu_features=tuple(sorted(features)),
+        priority=priority,
+        isa=isa,
+        flags=tuple(flags),
+    )
+
+
+TARGETS = {
+    target.id: target
+    for target in (
+        _x86("x86-64-v2", "x86-64-v2", _V2, 10, BASELINE),
+        _x86("x86-64-v3", "x86-64-v3", _V3, 20, PORTABLE),
+        # LLVM holds these CPUs to 256-bit vectors unless told: the kernels are written for 512.
+        _x86("x86-64-v4", "x86-64-v4", _V4, 30, PORTABLE, "-prefer-256-bit"),
+        _x86("x86-64-v4-vnni", "x86-64-v4", (*_V4, "avx512vnni"), 40, AVX512_VNNI, "+avx512vnni,-prefer-256-bit"),
+        Target(
+            id="aarch64",
+            driver="local",
+            architecture="aarch64",
+            cpu_features=("neon",),
+            priority=10,
+            isa=PORTABLE,
+            flags=(*_LOCAL, "--iree-llvmcpu-target-triple=aarch64-unknown-linux-gnu", "--iree-llvmcpu-target-cpu=generic"),
+        ),
+    )
+}
+
+
+def choose_targets(names: tuple[str, ...], host_architecture: str, host_features: frozenset[str]) -> tuple[Target, ...]:
+    """The targets that a user named, `host` resolved, without repeats. Raises SharkpackError for an unknown name."""
+    found: dict[str, Target] = {}
+    for name in names or (HOST,):
+        target = best_of_host(host_architecture, host_features) if name == HOST else TARGETS.get(name)
+        if target is None:
+            raise SharkpackError(f"unknown target '{name}'; known: {HOST}, {', '.join(TARGETS)}")
+        found[target.id] = target
+    return tuple(found.values())
+
+
+def best_of_host(architecture: str, features: frozenset[str]) -> Target:
+    """The target of highest priority that a CPU with these features runs."""
+    fitting = [t for t in TARGETS.values() if t.architecture == architecture and features.issuperset(t.cpu_features)]
+    if not fitting:
+        raise SharkpackError(
+            f"no target fits this machine ({architecture}); name the one that will run the bundle with --target: "
+            + ", ".join(TARGETS)
+        )
+    return max(fitting, key=lambda target: target.priority)

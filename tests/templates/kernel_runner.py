@@ -1,0 +1,69 @@
+"""Compiles kernels alone and calls them with numpy arrays: what the kernel tests share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import iree.compiler as compiler
+import iree.runtime as rt
+import numpy as np
+import torch
+
+from sharkpack.templates.kernels.isa import AVX512_VNNI, BASELINE, PORTABLE, Isa
+from sharkpack.templates.kernels.kernel import Kernel
+
+FLAGS = {
+    "baseline": ["--iree-llvmcpu-target-cpu=x86-64-v2"],
+    "portable": ["--iree-llvmcpu-target-cpu=host"],
+    "avx512vnni": ["--iree-llvmcpu-target-cpu=x86-64-v4", "--iree-llvmcpu-target-cpu-features=+avx512vnni"],
+}
+
+
+def isas_here() -> list[Isa]:
+    """The instruction sets that this machine can run."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii") if Path("/proc/cpuinfo").exists() else ""
+    found = [PORTABLE]
+    if "sse4_2" in flags:
+        found.append(BASELINE)
+    if "avx512_vnni" in flags:
+        found.append(AVX512_VNNI)
+    return found
+
+
+def module_text(kernels: Sequence[Kernel], isa: Isa) -> str:
+    """A module that exports each kernel's function as `call_<name>`."""
+    parts = [k.layout_alias for k in kernels] + ["module @module {"]
+    for kernel in kernels:
+        inputs = [b for b in kernel.bindings if b.access != "write"]
+        outputs = [b for b in kernel.bindings if b.access != "read"]
+        parameters = [f"%{n}: i32" for n in kernel.operands] + [f"%{b.name}: tensor<{b.tensor}>" for b in inputs]
+        types = ["i32"] * len(kernel.operands) + [f"tensor<{b.tensor}>" for b in inputs]
+        names = ", ".join([f"%{n}" for n in kernel.operands] + [f"%{b.name}" for b in inputs])
+        results = ", ".join(f"tensor<{b.tensor}>" for b in outputs)
+        parts += [
+            kernel.render(isa),
+            f"func.func @call_{kernel.name}({', '.join(parameters)}) -> ({results}) {{",
+            f"  %made:{len(outputs)} = util.call @{kernel.name}({names}) : ({', '.join(types)}) -> ({results})",
+            f"  return {', '.join(f'%made#{i}' for i in range(len(outputs)))} : {results}\n}}",
+        ]
+    return "\n".join([*parts, "}"])
+
+
+class KernelRunner:
+    """Some kernels compiled for one instruction set, callable with numpy arrays and torch tensors."""
+
+    def __init__(self, kernels: Sequence[Kernel], isa: Isa) -> None:
+        flags = [
+            "--iree-hal-target-device=local",
+            "--iree-hal-local-target-device-backends=llvm-cpu",
+            *FLAGS[isa.name],
+        ]
+        code = compiler.compile_str(module_text(kernels, isa), extra_args=flags)
+        config = rt.Config("local-sync")
+        self.module = rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
+
+    def __call__(self, kernel: Kernel, *arguments: object) -> list[np.ndarray]:
+        """Scalars as ints, tensors as numpy arrays or torch tensors; returns the outputs."""
+        values = [a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments]
+        found = self.module[f"call_{kernel.name}"](*values)
+        found = found if isinstance(found, tuple) else (found,)
+        return [np.array(item.to_host()) for item in found]
