@@ -3,6 +3,8 @@
 import argparse
 import importlib.util
 import signal
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,16 +71,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Build, then print what was built."""
     require_compiler()
-    from sharkpack.bundler.build import build
-    from sharkpack.cli.progress import show_progress
-
-    with stop_when_terminated(), show_progress(quiet=arguments.quiet) as progress:
-        report = build(read_options(arguments), progress)
+    with stop_when_terminated(), without_warnings():
+        report = _build(arguments)
     if arguments.json:
         _print_json(report)
     elif not arguments.quiet:
         _print_table(report)
     return 0
+
+
+def _build(arguments: argparse.Namespace) -> "BuildReport":
+    from sharkpack.bundler.build import build
+    from sharkpack.cli.progress import show_progress
+
+    with show_progress(quiet=arguments.quiet) as progress:
+        return build(read_options(arguments), progress)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep the warnings that packages write for each other from users, unless they asked for them (python -W)."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -50,6 +51,7 @@ class Builder:
         self.options.append(options)
         with progress.step("weights", 10) as step:
             step.advance(10)
+        warnings.warn("of no use to who runs the command", FutureWarning, stacklevel=1)
         if self.failure is not None:
             raise self.failure
         return REPORT
