@@ -56,7 +56,6 @@ class TokenizerSource:
     add_bos: bool | None
     add_eos: bool | None
     add_space_prefix: bool | None
-    remove_extra_whitespaces: bool | None
     chat_template: str | None = field(repr=False)
     model_name: str
 
@@ -85,7 +84,6 @@ def read_tokenizer_source(metadata: Metadata) -> TokenizerSource:
         add_bos=metadata.boolean(f"{prefix}add_bos_token", None),
         add_eos=metadata.boolean(f"{prefix}add_eos_token", None),
         add_space_prefix=metadata.boolean(f"{prefix}add_space_prefix", None),
-        remove_extra_whitespaces=metadata.boolean(f"{prefix}remove_extra_whitespaces", None),
         chat_template=metadata.text("tokenizer.chat_template", None),
         model_name=metadata.text("general.name", ""),
     )
