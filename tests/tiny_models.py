@@ -165,9 +165,11 @@ def _random_blocks(
     """Blocks of a K-quant with random codes and sub-block scales, and a scale that gives the deviation asked for."""
     size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
     blocks = random.integers(0, 256, (shape[0], shape[1] // 256, size), np.uint8)
-    steps, middle, at = {"Q4_K": (200, 7.5, 0), "Q5_K": (400, 15.5, 0), "Q6_K": (1370, None, 208)}[kind]
+    steps, middle, at = {"Q4_K": (167, 7.5, 0), "Q5_K": (335, 15.5, 0), "Q6_K": (1370, None, 208)}[kind]
     scales = random.uniform(0.5, 1.5, blocks.shape[:2]) * deviation / steps
     blocks[..., at : at + 2] = scales.astype(np.float16)[..., None].view(np.uint8)
-    if middle is not None:
+    if middle is not None:  # sub-block minimums equal to their scales: codes then lie evenly around zero
         blocks[..., 2:4] = (scales * middle).astype(np.float16)[..., None].view(np.uint8)
+        blocks[..., 8:12] = blocks[..., 4:8]
+        blocks[..., 12:16] = (blocks[..., 12:16] & 15) * 17
     return blocks.reshape(shape[0], -1)

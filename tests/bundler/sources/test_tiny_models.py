@@ -32,8 +32,8 @@ def test_a_tiny_model_opens_with_sensible_weights(tmp_path: Path, architecture: 
             assert np.isfinite(weights).all()
             if len(tensor.shape) == 2:
                 expected = (3 if tensor.name == "token_embd.weight" else 1) * tensor.shape[1] ** -0.5
-                assert 0.5 * expected < weights.std() < 2 * expected
-                assert abs(weights.mean()) < 0.5 * expected
+                assert 0.8 * expected < weights.std() < 1.3 * expected
+                assert abs(weights.mean()) < 0.1 * expected
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
