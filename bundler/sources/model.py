@@ -59,29 +59,29 @@ class SourceModel:
         prefix = f"{self.architecture}."
         return tuple(key.removeprefix(prefix) for key in self.metadata if key.startswith(prefix))
 
-    def integer(self, key: str, default: _D | Required = REQUIRED) -> int | _D:
-        return self._values.integer(self._key(key), default)
+    def integer(self, key: str, default: int | None = None) -> int:
+        return self._values.integer(self._key(key), _or_required(default))
 
-    def floating(self, key: str, default: _D | Required = REQUIRED) -> float | _D:
-        return self._values.floating(self._key(key), default)
+    def floating(self, key: str, default: float | None = None) -> float:
+        return self._values.floating(self._key(key), _or_required(default))
 
-    def text(self, key: str, default: _D | Required = REQUIRED) -> str | _D:
-        return self._values.text(self._key(key), default)
+    def text(self, key: str, default: str | None = None) -> str:
+        return self._values.text(self._key(key), _or_required(default))
 
-    def boolean(self, key: str, default: _D | Required = REQUIRED) -> bool | _D:
-        return self._values.boolean(self._key(key), default)
+    def boolean(self, key: str, default: bool | None = None) -> bool:
+        return self._values.boolean(self._key(key), _or_required(default))
 
-    def integers(self, key: str, default: _D | Required = REQUIRED) -> list[int] | _D:
-        return self._values.integers(self._key(key), default)
+    def integers(self, key: str, default: list[int] | None = None) -> list[int]:
+        return self._values.integers(self._key(key), _or_required(default))
 
-    def floats(self, key: str, default: _D | Required = REQUIRED) -> list[float] | _D:
-        return self._values.floats(self._key(key), default)
+    def floats(self, key: str, default: list[float] | None = None) -> list[float]:
+        return self._values.floats(self._key(key), _or_required(default))
 
-    def texts(self, key: str, default: _D | Required = REQUIRED) -> list[str] | _D:
-        return self._values.texts(self._key(key), default)
+    def texts(self, key: str, default: list[str] | None = None) -> list[str]:
+        return self._values.texts(self._key(key), _or_required(default))
 
-    def booleans(self, key: str, default: _D | Required = REQUIRED) -> list[bool] | _D:
-        return self._values.booleans(self._key(key), default)
+    def booleans(self, key: str, default: list[bool] | None = None) -> list[bool]:
+        return self._values.booleans(self._key(key), _or_required(default))
 
     def tensor(self, name: str) -> SourceTensor:
         """The tensor called `name`; SharkpackError when the file has none."""
@@ -111,3 +111,7 @@ class SourceModel:
 
     def _key(self, key: str) -> str:
         return f"{self.architecture}.{key}"
+
+
+def _or_required(default: _D | None) -> _D | Required:
+    return REQUIRED if default is None else default

@@ -80,7 +80,7 @@ def test_hyperparameters_are_read_with_their_type(source: SourceModel) -> None:
     assert source.integers("heads") == [1, 2]
     assert source.texts("words") == ["a"]
     assert source.integer("absent", 7) == 7
-    assert source.integer("absent", default=None) is None
+    assert source.boolean("absent", default=False) is False
     assert source.hyperparameters()[:2] == ("block_count", "rope.freq_base")
 
 
