@@ -39,7 +39,7 @@ CHAT_TEMPLATE_PATH = "tokenizer/chat_template.jinja.zst"
 def build(options: BuildOptions, progress: Progress) -> BuildReport:
     """Build one bundle. Raises SharkpackError for anything that a user can mend; nothing is left half-written."""
     steps = _Steps(progress)
-    with steps("open"), open_source(options.source) as source:
+    with open_source(options.source) as source:
         with steps("plan"):
             plan = make_plan(source, options)
         with steps("trace"):

@@ -57,10 +57,11 @@ class BuildPlan:
 def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
     """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built."""
     output = _output(options)
-    targets = choose_targets(options.targets, *host_cpu())
-    model_options = _model_options(source, options)
     if source.architecture not in RECIPES:
         raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {', '.join(RECIPES)}")
+    targets = choose_targets(options.targets, *host_cpu())
+    model_options = _model_options(source, options)
+    batch_sizes = _batch_sizes(options)
     model = RECIPES[source.architecture].build(source, model_options)
     return BuildPlan(
         source=source,
@@ -68,10 +69,10 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         overwrite=options.force,
         targets=targets,
         options=model_options,
-        batch_sizes=_batch_sizes(options),
+        batch_sizes=batch_sizes,
         model=model,
         parameters=plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()]),
-        tokenizer=rebuild_tokenizer(source),
+        tokenizer=rebuild_tokenizer(source.tokenizer),
     )
 
 

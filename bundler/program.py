@@ -53,14 +53,24 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
         # The calls' callees come with `link`: the module is whole only then.
         text = operation.get_asm(assume_verified=True)
     kernels = tuple(lowering.kernels[name] for name in sorted(lowering.kernels))
-    return Program(text=text, kernels=kernels, entry_points=tuple(f"{kind}_bs{size}" for size in sizes for kind in ("prefill", "decode")))
+    return Program(
+        text=text,
+        kernels=kernels,
+        entry_points=tuple(f"{kind}_bs{size}" for size in sizes for kind in ("prefill", "decode")),
+    )
 
 
 def _arguments(model: CausalModel, options: ModelOptions, size: int, tokens: int) -> tuple[torch.Tensor, ...]:
     dtype = torch.float16 if options.cache_dtype == "f16" else torch.float32
     cache = torch.empty(8, model.cache_layout.page_elements, dtype=dtype, device="meta")
     whole = torch.zeros(size, dtype=torch.int64)
-    return (torch.zeros(size, tokens, dtype=torch.int64), whole, whole + 1, torch.zeros(size, 3, dtype=torch.int64), cache)
+    return (
+        torch.zeros(size, tokens, dtype=torch.int64),
+        whole,
+        whole + 1,
+        torch.zeros(size, 3, dtype=torch.int64),
+        cache,
+    )
 
 
 def _dynamic(options: ModelOptions) -> tuple[Any, Any]:

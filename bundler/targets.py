@@ -62,7 +62,11 @@ TARGETS = {
             cpu_features=("neon",),
             priority=10,
             isa=PORTABLE,
-            flags=(*_LOCAL, "--iree-llvmcpu-target-triple=aarch64-unknown-linux-gnu", "--iree-llvmcpu-target-cpu=generic"),
+            flags=(
+                *_LOCAL,
+                "--iree-llvmcpu-target-triple=aarch64-unknown-linux-gnu",
+                "--iree-llvmcpu-target-cpu=generic",
+            ),
         ),
     )
 }

@@ -2,6 +2,7 @@
 sliding window to each global one, with a rope base of their own."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from sharkpack.templates.layers import (
     Linear,
     RMSNorm,
     Rows,
+    finer,
     gated,
     last_rows,
     paged_attention,
@@ -63,6 +65,7 @@ class Config:
     local_theta: float
     scale: float
     epsilon: float
+    gelu: Literal["gelu", "gelu_f16"]
     vocab_size: int
 
     @classmethod
@@ -82,6 +85,7 @@ class Config:
             local_theta=source.floating("rope.freq_base_swa", LOCAL_THETA),
             scale=(dim / heads if layers == LAYERS_OF_27B else head_dim) ** -0.5,
             epsilon=source.floating("attention.layer_norm_rms_epsilon"),
+            gelu="gelu_f16" if source.kind == "gguf" else "gelu",
             vocab_size=source.tensors["token_embd.weight"].shape[0],
         )
 
@@ -90,17 +94,20 @@ class Config:
 
 
 class Layer(torch.nn.Module):
-    def __init__(self, table: WeightTable, index: int, config: Config, options: ModelOptions, cache: CacheLayout) -> None:
+    def __init__(
+        self, table: WeightTable, index: int, config: Config, options: ModelOptions, cache: CacheLayout
+    ) -> None:
         super().__init__()
         self.index, self.heads, self.cache_layout, self.scale = index, config.heads, cache, config.scale
         self.rope = "full" if config.is_global(index) else "sliding"
+        self.gelu = config.gelu
         self.window = 0 if config.is_global(index) else config.window
         name, dim, epsilon, precision = f"blk.{index}", config.dim, config.epsilon, options.activations
         q_rows, kv_rows = config.heads * config.head_dim, config.kv_heads * config.head_dim
-        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, epsilon)
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, epsilon, remainder=True)
         self.attn_q = Linear(table, f"{name}.attn_q", q_rows, dim, precision)
         self.attn_k = Linear(table, f"{name}.attn_k", kv_rows, dim, precision)
-        self.attn_v = Linear(table, f"{name}.attn_v", kv_rows, dim, precision)
+        self.attn_v = Linear(table, f"{name}.attn_v", kv_rows, dim, finer(precision))
         self.attn_q_norm = RMSNorm(table, f"{name}.attn_q_norm", config.head_dim, epsilon)
         self.attn_k_norm = RMSNorm(table, f"{name}.attn_k_norm", config.head_dim, epsilon)
         self.attn_output = Linear(table, f"{name}.attn_output", dim, q_rows, precision)
@@ -129,7 +136,7 @@ class Layer(torch.nn.Module):
         )
         x = self.post_attention_norm.add_to(x, self.attn_output(Rows.of(attended)))
         h = self.ffn_norm(x)
-        y = self.ffn_down(gated(self.ffn_gate(h), self.ffn_up(h), "gelu"))
+        y = self.ffn_down(gated(self.ffn_gate(h), self.ffn_up(h), self.gelu))
         return self.post_ffw_norm.add_to(x, y), cache
 
 
@@ -160,10 +167,10 @@ class Gemma3(CausalModel):
         self.blk = torch.nn.ModuleList(
             Layer(table, i, config, options, self.cache_layout) for i in range(config.layers)
         )
-        self.output_norm = RMSNorm(table, "output_norm", config.dim, config.epsilon)
+        self.output_norm = RMSNorm(table, "output_norm", config.dim, config.epsilon, remainder=True)
         self.output: Linear | None = None
         if table.has("output.weight"):
-            self.output = Linear(table, "output", config.vocab_size, config.dim, options.activations)
+            self.output = Linear(table, "output", config.vocab_size, config.dim, finer(options.activations))
         table.refuse_rest()
         self.weights = table.weights
 
@@ -178,7 +185,7 @@ class Gemma3(CausalModel):
             x, cache = layer(x, angles[layer.rope], batch, cache)
         h = self.output_norm(last_rows(x, tokens, start_positions, seq_lens))
         if self.output is None:
-            return self.token_embd.as_head(h, self.options.activations), cache
+            return self.token_embd.as_head(h, finer(self.options.activations)), cache
         return self.output(h), cache
 
 

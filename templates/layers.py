@@ -15,11 +15,22 @@ from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.recipe import WeightTable, require_multiple
 
 
-class Rows:
-    """Activations [rows, k] as each consumer wants them: float32, or int8 codes and scales; each made once, on demand."""
+Precision = Literal["float32", "int8", "int16"]
+"""Of activations in a product: as they are, or quantised to 8 bits, or to 8 and a remainder of 8 more.
 
-    def __init__(self, float32: Callable[[], Tensor], int8: Callable[[], tuple[Tensor, Tensor]]) -> None:
-        self._float32, self._int8 = float32, int8
+The remainder costs a second pass over codes that are in registers already. It goes where the error shows most for the
+least work: the values of attention and the output head.
+"""
+
+
+class Rows:
+    """Activations [rows, k] as each consumer wants them: float32, or int8 codes and scales; each made once, on demand.
+
+    quantize: makes codes and scales, or those, remainders and their sums, if a consumer wants int16.
+    """
+
+    def __init__(self, float32: Callable[[], Tensor], quantize: Callable[[], tuple[Tensor, ...]]) -> None:
+        self._float32, self._quantize = float32, quantize
         self._made: dict[str, tuple[Tensor, ...]] = {}
 
     @classmethod
@@ -31,15 +42,37 @@ class Rows:
             self._made["float32"] = (self._float32(),)
         return self._made["float32"][0]
 
-    def int8(self) -> tuple[Tensor, Tensor]:
-        if "int8" not in self._made:
-            self._made["int8"] = self._int8()
-        codes, scales = self._made["int8"]
-        return codes, scales
+    def quantized(self) -> tuple[Tensor, ...]:
+        if "quantized" not in self._made:
+            self._made["quantized"] = self._quantize()
+        return self._made["quantized"]
+
+
+def product(
+    x: Rows,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    layout: str,
+    n: int,
+    k: int,
+    precision: Precision,
+) -> Tensor:
+    """x [rows, k] times a packed [n, k] weight, transposed; a weight of floats takes float32 activations always."""
+    if precision == "float32" or LAYOUTS[layout].kind == "float":
+        return ops.matmul_float32(x.float32(), weight, bias, residual, layout, n, k)
+    codes, scales, *rest = x.quantized()
+    remainders, sums = rest if precision == "int16" else (None, None)
+    return ops.matmul_int8(codes, scales, remainders, sums, weight, bias, residual, layout, n, k)
+
+
+def finer(activations: Literal["int8", "float32"]) -> Precision:
+    """The precision of a product that deserves remainders."""
+    return "int16" if activations == "int8" else "float32"
 
 
 class Linear(torch.nn.Module):
-    """A packed [n, k] weight with an optional bias; int8 activations unless told float32, or the weight is float."""
+    """A packed [n, k] weight with an optional bias."""
 
     def __init__(
         self,
@@ -47,26 +80,22 @@ class Linear(torch.nn.Module):
         name: str,
         n: int,
         k: int,
-        activations: Literal["int8", "float32"],
+        precision: Precision,
         *,
         row_order: NDArray[np.int64] | None = None,
         optional_bias: bool = False,
     ) -> None:
         super().__init__()
         require_multiple(f"the width of {name}", k, 16)
-        self.n, self.k = n, k
+        self.n, self.k, self.precision = n, k, precision
         weight, self.layout = table.packed(f"{name}.weight", n, k, row_order)
         self.weight = torch.nn.Buffer(weight)
-        self.quantized = activations == "int8" and LAYOUTS[self.layout].kind != "float"
         has_bias = optional_bias and table.has(f"{name}.bias")
         self.register_buffer("bias", table.vector(f"{name}.bias", n, row_order) if has_bias else None)
 
     def forward(self, x: Rows, residual: Tensor | None = None) -> Tensor:
         """[rows, k] -> [rows, n] (+ residual [rows, n])"""
-        if self.quantized:
-            codes, scales = x.int8()
-            return ops.matmul_int8(codes, scales, self.weight, self.bias, residual, self.layout, self.n, self.k)
-        return ops.matmul_float32(x.float32(), self.weight, self.bias, residual, self.layout, self.n, self.k)
+        return product(x, self.weight, self.bias, residual, self.layout, self.n, self.k, self.precision)
 
 
 class Embedding(torch.nn.Module):
@@ -82,27 +111,25 @@ class Embedding(torch.nn.Module):
         """tokens [rows] i64 -> [rows, k]"""
         return ops.embedding(tokens, self.weight, self.layout, self.n, self.k)
 
-    def as_head(self, x: Rows, activations: Literal["int8", "float32"]) -> Tensor:
+    def as_head(self, x: Rows, precision: Precision) -> Tensor:
         """[rows, k] -> logits [rows, n]"""
-        if activations == "int8" and LAYOUTS[self.layout].kind != "float":
-            codes, scales = x.int8()
-            return ops.matmul_int8(codes, scales, self.weight, None, None, self.layout, self.n, self.k)
-        return ops.matmul_float32(x.float32(), self.weight, None, None, self.layout, self.n, self.k)
+        return product(x, self.weight, None, None, self.layout, self.n, self.k, precision)
 
 
 class RMSNorm(torch.nn.Module):
-    """Root mean square normalisation over rows of `size`."""
+    """Root mean square normalisation over rows of `size`; `remainder` where a consumer wants int16 activations."""
 
-    def __init__(self, table: WeightTable, name: str, size: int, epsilon: float) -> None:
+    def __init__(self, table: WeightTable, name: str, size: int, epsilon: float, *, remainder: bool = False) -> None:
         super().__init__()
         require_multiple(f"the size of {name}", size, 16)
-        self.epsilon = epsilon
+        self.epsilon, self.remainder = epsilon, remainder
         self.weight = torch.nn.Buffer(table.vector(f"{name}.weight", size))
 
     def forward(self, x: Tensor) -> Rows:
+        quantize = ops.rms_norm_int16 if self.remainder else ops.rms_norm_int8
         return Rows(
             lambda: ops.rms_norm(x, self.weight, None, self.epsilon),
-            lambda: ops.rms_norm_int8(x, self.weight, self.epsilon),
+            lambda: quantize(x, self.weight, self.epsilon),
         )
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
@@ -115,7 +142,7 @@ class RMSNorm(torch.nn.Module):
         return ops.rms_norm(rows, self.weight, None, self.epsilon).reshape(x.shape)
 
 
-def gated(gate: Tensor, up: Tensor, activation: Literal["silu", "gelu"]) -> Rows:
+def gated(gate: Tensor, up: Tensor, activation: Literal["silu", "gelu", "gelu_f16"]) -> Rows:
     """activation(gate) * up"""
     return Rows(lambda: ops.gated(gate, up, activation), lambda: ops.gated_int8(gate, up, activation))
 

@@ -13,6 +13,7 @@ from sharkpack.templates.layers import (
     Linear,
     RMSNorm,
     Rows,
+    finer,
     gated,
     last_rows,
     paged_attention,
@@ -73,17 +74,19 @@ class Config:
 
 
 class Layer(torch.nn.Module):
-    def __init__(self, table: WeightTable, index: int, config: Config, options: ModelOptions, cache: CacheLayout) -> None:
+    def __init__(
+        self, table: WeightTable, index: int, config: Config, options: ModelOptions, cache: CacheLayout
+    ) -> None:
         super().__init__()
         self.index, self.heads, self.cache_layout, self.scale = index, config.heads, cache, config.head_dim**-0.5
         name, dim, precision = f"blk.{index}", config.dim, options.activations
         q_rows, kv_rows = config.heads * config.head_dim, config.kv_heads * config.head_dim
         q_order = neighbours_to_halves(config.heads, config.head_dim, config.rope_dim)
         k_order = neighbours_to_halves(config.kv_heads, config.head_dim, config.rope_dim)
-        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, config.epsilon)
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, config.epsilon, remainder=True)
         self.attn_q = Linear(table, f"{name}.attn_q", q_rows, dim, precision, row_order=q_order, optional_bias=True)
         self.attn_k = Linear(table, f"{name}.attn_k", kv_rows, dim, precision, row_order=k_order, optional_bias=True)
-        self.attn_v = Linear(table, f"{name}.attn_v", kv_rows, dim, precision, optional_bias=True)
+        self.attn_v = Linear(table, f"{name}.attn_v", kv_rows, dim, finer(precision), optional_bias=True)
         self.attn_output = Linear(table, f"{name}.attn_output", dim, q_rows, precision, optional_bias=True)
         self.ffn_norm = RMSNorm(table, f"{name}.ffn_norm", dim, config.epsilon)
         self.ffn_gate = Linear(table, f"{name}.ffn_gate", config.feed_forward, dim, precision)
@@ -121,10 +124,10 @@ class Llama(CausalModel):
         self.blk = torch.nn.ModuleList(
             Layer(table, i, config, options, self.cache_layout) for i in range(config.layers)
         )
-        self.output_norm = RMSNorm(table, "output_norm", config.dim, config.epsilon)
+        self.output_norm = RMSNorm(table, "output_norm", config.dim, config.epsilon, remainder=True)
         self.output: Linear | None = None
         if table.has("output.weight"):
-            self.output = Linear(table, "output", config.vocab_size, config.dim, options.activations)
+            self.output = Linear(table, "output", config.vocab_size, config.dim, finer(options.activations))
         table.refuse_rest(frozenset({"rope_freqs.weight"}))
         self.weights = table.weights
 
@@ -138,7 +141,7 @@ class Llama(CausalModel):
             x, cache = layer(x, angles, batch, cache)
         h = self.output_norm(last_rows(x, tokens, start_positions, seq_lens))
         if self.output is None:
-            return self.token_embd.as_head(h, self.options.activations), cache
+            return self.token_embd.as_head(h, finer(self.options.activations)), cache
         return self.output(h), cache
 
 

@@ -7,8 +7,8 @@ from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import matmul
-from sharkpack.templates.kernels.rows import gated, quantize_rows, rms_norm
+from sharkpack.templates.kernels.matmul import Activations, matmul
+from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
 
 Shape = tuple[int | None, ...]
 
@@ -44,20 +44,30 @@ class Call:
         )
 
 
-def _matmul(call: Call, activations: Any) -> Kernel:
+def _matmul(call: Call, activations: Activations) -> Kernel:
     s = call.scalars
     return matmul(s["n"], s["k"], s["layout"], activations, bias=call.given("bias"), residual=call.given("residual"))
 
 
+def _matmul_int8(call: Call) -> Kernel:
+    return _matmul(call, "int8_remainder" if call.given("remainders") else "int8")
+
+
+def _norm(call: Call, output: Output) -> Kernel:
+    residual = "residual" in call.tensors and call.given("residual")
+    return rms_norm(call.width("x"), call.scalars["epsilon"], output=output, residual=residual)
+
+
 KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "embedding": lambda c: embedding(c.scalars["n"], c.scalars["k"], c.scalars["layout"]),
-    "matmul_int8": lambda c: _matmul(c, "int8"),
+    "matmul_int8": _matmul_int8,
     "matmul_float32": lambda c: _matmul(c, "float32"),
     "quantize": lambda c: quantize_rows(c.width("x")),
-    "rms_norm": lambda c: rms_norm(c.width("x"), c.scalars["epsilon"], quantize=False, residual=c.given("residual")),
-    "rms_norm_int8": lambda c: rms_norm(c.width("x"), c.scalars["epsilon"], quantize=True),
-    "gated": lambda c: gated(c.width("gate"), c.scalars["activation"], quantize=False),
-    "gated_int8": lambda c: gated(c.width("gate"), c.scalars["activation"], quantize=True),
+    "rms_norm": lambda c: _norm(c, "float32"),
+    "rms_norm_int8": lambda c: _norm(c, "int8"),
+    "rms_norm_int16": lambda c: _norm(c, "int8_remainder"),
+    "gated": lambda c: gated(c.width("gate"), c.scalars["activation"], output="float32"),
+    "gated_int8": lambda c: gated(c.width("gate"), c.scalars["activation"], output="int8"),
     "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
     "attention": lambda c: attention(
         c.cache_layout(), c.scalars["heads"], c.scalars["scale"], window=c.scalars["window"] or None

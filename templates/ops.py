@@ -48,6 +48,8 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, l
 def matmul_int8(
     codes: Tensor,
     scales: Tensor,
+    remainders: Tensor | None,
+    remainder_sums: Tensor | None,
     weight: Tensor,
     bias: Tensor | None,
     residual: Tensor | None,
@@ -55,8 +57,9 @@ def matmul_int8(
     n: int,
     k: int,
 ) -> Tensor:
-    """As matmul_float32 for activations as `quantize` makes them: codes [rows, k] int8, scales [rows, k/32, 4]."""
-    x = (codes.float().reshape(-1, k // 32, 32) * scales[:, :, :1]).reshape(-1, k)
+    """As matmul_float32 for activations as `quantize` makes them; with remainders, to 16 bits instead of 8."""
+    units = codes.float() if remainders is None else codes.float() + remainders.float() / 256.0
+    x = (units.reshape(-1, k // 32, 2, 16) * scales[:, :, :2, None]).reshape(-1, k)
     return matmul_float32(x, weight, bias, residual, layout, n, k)
 
 
@@ -64,6 +67,8 @@ def matmul_int8(
 def _(
     codes: Tensor,
     scales: Tensor,
+    remainders: Tensor | None,
+    remainder_sums: Tensor | None,
     weight: Tensor,
     bias: Tensor | None,
     residual: Tensor | None,
@@ -79,19 +84,31 @@ def _quantized_like(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.new_empty((rows, k), dtype=torch.int8), x.new_empty((rows, k // 32, 4))
 
 
+def _quantize(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Codes and scales as `quantize`, and what rounding left as int8 codes [rows, k] of d / 256, with d / 256 times
+    their sum in each half of 32, [rows, k/32, 2]."""
+    halves = x.reshape(x.shape[0], -1, 2, 16)
+    largest = halves.abs().amax(-1)
+    d = largest * (1.0 / 127.0)
+    exact = halves * (127.0 / largest.clamp_min(1e-30))[..., None]
+    codes = torch.round(exact)
+    left = torch.round((exact - codes) * 256.0).clamp_max(127.0)
+    scales = torch.cat([d, codes.sum(-1) * d], -1)
+    return (
+        codes.to(torch.int8).reshape(x.shape),
+        scales,
+        left.to(torch.int8).reshape(x.shape),
+        left.sum(-1) * (d / 256.0),
+    )
+
+
 @torch.library.custom_op(f"{NAMESPACE}::quantize", mutates_args=())
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [rows, k] float32 as int8 codes [rows, k] and, for each 32, {d, d*sum, d*sum of each half of 16} float32.
+    """x [rows, k] float32 as int8 codes [rows, k] and, for each 32, {d, d, d*sum, d*sum} of its two halves, float32.
 
-    d = max|x| / 127; codes are round-half-even(x / d).
+    d = max|x| / 127 of the 16 values; codes are round-half-even(x / d).
     """
-    blocks = x.reshape(x.shape[0], -1, 32)
-    largest = blocks.abs().amax(-1, keepdim=True)
-    d = largest * (1.0 / 127.0)
-    codes = torch.round(blocks * (127.0 / largest.clamp_min(1e-30)))
-    halves = codes.reshape(*codes.shape[:2], 2, 16).sum(-1) * d
-    scales = torch.cat([d, halves.sum(-1, keepdim=True), halves], -1)
-    return codes.to(torch.int8).reshape(x.shape), scales
+    return _quantize(x)[:2]
 
 
 @quantize.register_fake
@@ -114,7 +131,7 @@ def _(x: Tensor, weight: Tensor, residual: Tensor | None, epsilon: float) -> Ten
 @torch.library.custom_op(f"{NAMESPACE}::rms_norm_int8", mutates_args=())
 def rms_norm_int8(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """quantize(rms_norm(x, weight))"""
-    return quantize(rms_norm(x, weight, None, epsilon))
+    return _quantize(rms_norm(x, weight, None, epsilon))[:2]
 
 
 @rms_norm_int8.register_fake
@@ -122,12 +139,26 @@ def _(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return _quantized_like(x)
 
 
+@torch.library.custom_op(f"{NAMESPACE}::rms_norm_int16", mutates_args=())
+def rms_norm_int16(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As rms_norm_int8, with the remainders that rounding left (int8, of d / 256) and their sums."""
+    return _quantize(rms_norm(x, weight, None, epsilon))
+
+
+@rms_norm_int16.register_fake
+def _(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    codes, scales = _quantized_like(x)
+    return codes, scales, torch.empty_like(codes), x.new_empty((x.shape[0], x.shape[1] // 32, 2))
+
+
 @torch.library.custom_op(f"{NAMESPACE}::gated", mutates_args=())
 def gated(gate: Tensor, up: Tensor, activation: str) -> Tensor:
-    """silu(gate) * up, or gelu(gate) * up in gelu's tanh form; all [rows, k] float32."""
+    """silu(gate) * up, gelu(gate) * up in gelu's tanh form, or gelu_f16: gelu from float16 to float16, as ggml's table."""
     if activation == "silu":
         return torch.nn.functional.silu(gate) * up
-    return torch.nn.functional.gelu(gate, approximate="tanh") * up
+    if activation == "gelu":
+        return torch.nn.functional.gelu(gate, approximate="tanh") * up
+    return torch.nn.functional.gelu(gate.half().float(), approximate="tanh").half().float() * up
 
 
 @gated.register_fake
@@ -138,7 +169,7 @@ def _(gate: Tensor, up: Tensor, activation: str) -> Tensor:
 @torch.library.custom_op(f"{NAMESPACE}::gated_int8", mutates_args=())
 def gated_int8(gate: Tensor, up: Tensor, activation: str) -> tuple[Tensor, Tensor]:
     """quantize(gated(gate, up))"""
-    return quantize(gated(gate, up, activation))
+    return _quantize(gated(gate, up, activation))[:2]
 
 
 @gated_int8.register_fake
@@ -184,7 +215,21 @@ def _rotate(x: Tensor, angles: Tensor) -> Tensor:
 
 @rope_and_store.register_fake
 def _(  # type: ignore[no-untyped-def]
-    q, k, v, angles, page_ids, start_positions, seq_lens, cache, layer, heads, page_size, layers, kv_heads, key_head_dim, value_head_dim
+    q,
+    k,
+    v,
+    angles,
+    page_ids,
+    start_positions,
+    seq_lens,
+    cache,
+    layer,
+    heads,
+    page_size,
+    layers,
+    kv_heads,
+    key_head_dim,
+    value_head_dim,
 ):
     return torch.empty_like(cache), torch.empty_like(q)
 
@@ -231,6 +276,19 @@ def attention(
 
 @attention.register_fake
 def _(  # type: ignore[no-untyped-def]
-    q, page_ids, start_positions, seq_lens, cache, layer, heads, scale, window, page_size, layers, kv_heads, key_head_dim, value_head_dim
+    q,
+    page_ids,
+    start_positions,
+    seq_lens,
+    cache,
+    layer,
+    heads,
+    scale,
+    window,
+    page_size,
+    layers,
+    kv_heads,
+    key_head_dim,
+    value_head_dim,
 ):
     return torch.empty_like(cache), q.new_empty((q.shape[0], heads * value_head_dim))

@@ -88,7 +88,10 @@ def scaled_frequencies(
 def _yarn(source: Source, theta: float, rope_dim: int, factor: float) -> tuple[NDArray[np.float64], float]:
     """YaRN (arXiv 2309.00071), section 3: interpolate the low frequencies, keep the high ones, ramp between."""
     original = source.integer("rope.scaling.original_context_length")
-    fast, slow = source.floating("rope.scaling.yarn_beta_fast", 32.0), source.floating("rope.scaling.yarn_beta_slow", 1.0)
+    fast, slow = (
+        source.floating("rope.scaling.yarn_beta_fast", 32.0),
+        source.floating("rope.scaling.yarn_beta_slow", 1.0),
+    )
     frequencies = plain_frequencies(theta, rope_dim)
 
     def dimension(rotations: float) -> float:

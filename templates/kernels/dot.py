@@ -19,7 +19,9 @@ def _portable(e: Emitter, accumulator: str, codes: str, word: str) -> str:
     for j in range(4):
         lifted = e.op(f"arith.shli {word}, {e.constant(str(24 - 8 * j), 'i32')} : i32")
         x = e.splat(e.op(f"arith.shrsi {lifted}, {e.constant('24', 'i32')} : i32"), "i32", I32)
-        accumulator = e.op(f"arith.addi {accumulator}, {e.op(f'arith.muli {byte_of(e, words, j)}, {x} : {I32}')} : {I32}")
+        accumulator = e.op(
+            f"arith.addi {accumulator}, {e.op(f'arith.muli {byte_of(e, words, j)}, {x} : {I32}')} : {I32}"
+        )
     return accumulator
 
 

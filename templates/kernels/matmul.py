@@ -13,7 +13,7 @@ from sharkpack.templates.kernels.dot import byte_of, dot4
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
-Activations = Literal["int8", "float32"]
+Activations = Literal["float32", "int8", "int8_remainder"]
 
 TOKEN_TILE = 4
 GROUP_BYTES = 32 * 1024
@@ -21,14 +21,12 @@ GROUP_BYTES = 32 * 1024
 
 
 def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: bool, residual: bool) -> Kernel:
-    """The kernel for one shape; float layouts (f32, f16, bf16) take float32 activations whatever is asked."""
-    layout = LAYOUTS[layout_name]
-    quantized = activations == "int8" and layout.kind != "float"
-    writer = _Matmul(n, k, layout, quantized, bias, residual)
-    kind = "int8" if quantized else "float32"
+    """The kernel for one shape; float layouts (f32, f16, bf16) take float32 activations only."""
+    quantized = activations != "float32"
+    writer = _Matmul(n, k, LAYOUTS[layout_name], activations, bias, residual)
     extras = ("_bias" if bias else "") + ("_residual" if residual else "")
     return Kernel(
-        name=f"matmul_{layout_name}_{kind}_n{n}_k{k}{extras}",
+        name=f"matmul_{layout_name}_{activations}_n{n}_k{k}{extras}",
         bindings=writer.bindings(),
         dimensions={"rows": ("codes" if quantized else "x", 0)},
         groups=writer.groups,
@@ -37,8 +35,11 @@ def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: 
 
 
 class _Matmul:
-    def __init__(self, n: int, k: int, layout: PackedLayout, quantized: bool, bias: bool, residual: bool) -> None:
-        self.n, self.k, self.layout, self.quantized, self.bias, self.residual = n, k, layout, quantized, bias, residual
+    def __init__(
+        self, n: int, k: int, layout: PackedLayout, activations: Activations, bias: bool, residual: bool
+    ) -> None:
+        self.n, self.k, self.layout, self.bias, self.residual = n, k, layout, bias, residual
+        self.quantized, self.remainder = activations != "float32", activations == "int8_remainder"
         self.row_tiles = -(-n // 16)
         self.bytes = packed_nbytes(layout, (n, k))
         self.row_tile_bytes = self.bytes // self.row_tiles
@@ -51,6 +52,10 @@ class _Matmul:
         if self.quantized:
             found.append(Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
             found.append(Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32"))
+            if self.remainder:
+                sums = f"?x{k // 32}x2xf32"
+                found.append(Binding(name="remainders", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
+                found.append(Binding(name="remainder_sums", memref=sums, tensor=sums))
         else:
             found.append(Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{k}xf32"))
         if self.bias:
@@ -145,8 +150,7 @@ class _Matmul:
         for sub, (scale, minimum) in enumerate(zip(scales, minimums, strict=True)):
             part = range(sub * groups, (sub + 1) * groups)
             if self.quantized:
-                which = 1 if len(scales) == 1 else 2 + sub
-                pairs = [self._integer_dot(e, codes, part, block, which, token) for token in tokens]
+                pairs = [self._integer_dot(e, codes, part, block, token) for token in tokens]
             else:
                 pairs = self._float_dots(e, codes, part, block, tokens, minimum is not None)
             sums = [e.fma(value, scale, total) for (value, _), total in zip(pairs, sums, strict=True)]
@@ -154,21 +158,37 @@ class _Matmul:
                 sums = [e.fma(e.splat(x), minimum, total) for (_, x), total in zip(pairs, sums, strict=True)]
         return sums
 
-    def _integer_dot(
-        self, e: Emitter, codes: list[str], part: range, block: str, which: int, token: str
-    ) -> tuple[str, str]:
-        """(scale_x * sum of (code - zero point) * x, scale_x * sum of x) over the groups of `part`."""
+    def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, str]:
+        """(sum of d * (code - zero point) * x, sum of d * x) over the groups of `part`: one half of the block, or both."""
+        halves = sorted({g // 4 for g in part})
+        sums = [e.load_scalar("scales", [token, block, e.index(2 + half)]) for half in halves]
+        if self.remainder:
+            sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
+        x_sum = sums[0]
+        for more in sums[1:]:
+            x_sum = e.op(f"arith.addf {x_sum}, {more} : f32")
+        value = None
+        if self.layout.zero_point is not None:
+            value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(-self.layout.zero_point)} : f32"))
+        for half in halves:
+            total = self._dot16(e, "codes", codes, half, block, token)
+            scale = e.load_scalar("scales", [token, block, e.index(half)])
+            if self.remainder:
+                fine = self._dot16(e, "remainders", codes, half, block, token)
+                total = e.op(f"arith.addi {e.op(f'arith.shli {total}, {e.integers(8)} : {I32}')}, {fine} : {I32}")
+                scale = e.op(f"arith.mulf {scale}, {e.float(1.0 / 256.0)} : f32")
+            dot = e.op(f"arith.sitofp {total} : {I32} to {F32}")
+            d = e.splat(scale)
+            value = e.fma(dot, d, value) if value else e.float_op("mulf", dot, d)
+        assert value is not None
+        return value, x_sum
+
+    def _dot16(self, e: Emitter, name: str, codes: list[str], half: int, block: str, token: str) -> str:
+        """Sum over one half of the block of codes * activations, i32: at most 16 * 255 * 128, so 8 bits more fit."""
         total = e.integers(0)
-        for g in part:
-            word = e.load_scalar("codes", [token, e.add(e.mul(block, 8), g)])
-            total = dot4(e, total, codes[g], word)
-        value = e.op(f"arith.sitofp {total} : {I32} to {F32}")
-        d = e.splat(e.load_scalar("scales", [token, block, "%origin"]))
-        x_sum = e.load_scalar("scales", [token, block, e.index(which)])
-        if self.layout.zero_point is None:
-            return e.float_op("mulf", value, d), x_sum
-        shift = e.op(f"arith.mulf {x_sum}, {e.float(-self.layout.zero_point)} : f32")
-        return e.fma(value, d, e.splat(shift)), x_sum
+        for g in range(4 * half, 4 * half + 4):
+            total = dot4(e, total, codes[g], e.load_scalar(name, [token, e.add(e.mul(block, 8), g)]))
+        return total
 
     def _float_dots(
         self, e: Emitter, codes: list[str], part: range, block: str, tokens: list[str], sums: bool

@@ -1,6 +1,10 @@
-"""Kernels that take one row of activations at a time: norms, gated units, quantisation, in float32 or straight to int8."""
+"""Kernels that take one row of activations at a time: norms, gated units, quantisation.
+
+Each writes float32, or int8 codes, or int8 codes with remainders: rows are quantised where they are made.
+"""
 
 from collections.abc import Callable
+from typing import Literal
 
 from sharkpack.templates.kernels.elementwise import quantize_block, sigmoid_times
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
@@ -8,8 +12,10 @@ from sharkpack.templates.kernels.kernel import Kernel
 
 ROWS_EACH = 4
 
+Output = Literal["float32", "int8", "int8_remainder"]
 
-def rms_norm(k: int, epsilon: float, *, quantize: bool, residual: bool = False) -> Kernel:
+
+def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False) -> Kernel:
     """x / sqrt(mean(x^2) + epsilon) * weight (+ residual), [rows, k] float32, optionally quantised to int8."""
 
     def body(e: Emitter, row: str) -> None:
@@ -27,69 +33,96 @@ def rms_norm(k: int, epsilon: float, *, quantize: bool, residual: bool = False) 
             normed = e.float_op("mulf", scaled, e.load("weight", [i], F32))
             return e.float_op("addf", normed, e.load("residual", [row, i], F32)) if residual else normed
 
-        _write_row(e, k, row, value, quantize)
+        _write_row(e, k, row, value, output)
 
-    name = f"rms_norm{'_residual' if residual else ''}{'_int8' if quantize else ''}_k{k}_e{_tag(epsilon)}"
+    name = f"rms_norm{'_residual' if residual else ''}_{output}_k{k}_e{_tag(epsilon)}"
     inputs = [_rows("x", k), Binding(name="weight", memref=f"{k}xf32", tensor=f"{k}xf32")]
-    return _kernel(name, [*inputs, *([_rows("residual", k)] if residual else [])], k, quantize, body)
+    return _kernel(name, [*inputs, *([_rows("residual", k)] if residual else [])], k, output, body)
 
 
 def quantize_rows(k: int) -> Kernel:
     """int8 codes and scales of [rows, k] float32."""
 
     def body(e: Emitter, row: str) -> None:
-        _write_row(e, k, row, lambda i: e.load("x", [row, i], F32), True)
+        _write_row(e, k, row, lambda i: e.load("x", [row, i], F32), "int8")
 
-    return _kernel(f"quantize_k{k}", [_rows("x", k)], k, True, body)
+    return _kernel(f"quantize_k{k}", [_rows("x", k)], k, "int8", body)
 
 
-def gated(k: int, activation: str, *, quantize: bool) -> Kernel:
-    """activation(gate) * up, [rows, k]: `silu` is x sigmoid(x), `gelu` its tanh form, x sigmoid(2 sqrt(2/pi)(x + 0.044715 x^3))."""
+def gated(k: int, activation: str, *, output: Output) -> Kernel:
+    """activation(gate) * up, [rows, k].
+
+    `silu` is x sigmoid(x); `gelu` its tanh form, x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)); `gelu_f16` the same from
+    float16 to float16, which is what ggml's table computes.
+    """
 
     def body(e: Emitter, row: str) -> None:
         def value(i: str) -> str:
-            gate = e.load("gate", [row, i], F32)
-            inner = gate
+            gate, up = e.load("gate", [row, i], F32), e.load("up", [row, i], F32)
+            if activation == "silu":
+                return sigmoid_times(e, gate, e.float_op("mulf", gate, up))
             if activation == "gelu":
-                cubic = e.fma(e.float_op("mulf", gate, gate), e.floats(0.0713548163), e.floats(1.5957691216))
-                inner = e.float_op("mulf", cubic, gate)
-            return sigmoid_times(e, inner, e.float_op("mulf", gate, e.load("up", [row, i], F32)))
+                return sigmoid_times(e, _gelu_argument(e, gate), e.float_op("mulf", gate, up))
+            gate = _through_half(e, gate)
+            return e.float_op("mulf", _through_half(e, sigmoid_times(e, _gelu_argument(e, gate), gate)), up)
 
-        _write_row(e, k, row, value, quantize)
+        _write_row(e, k, row, value, output)
 
-    name = f"{activation}_gated{'_int8' if quantize else ''}_k{k}"
-    return _kernel(name, [_rows("gate", k), _rows("up", k)], k, quantize, body)
+    name = f"{activation}_gated_{output}_k{k}"
+    return _kernel(name, [_rows("gate", k), _rows("up", k)], k, output, body)
 
 
-def _write_row(e: Emitter, k: int, row: str, value: Callable[[str], str], quantize: bool) -> None:
-    if not quantize:
+def _gelu_argument(e: Emitter, x: str) -> str:
+    cubic = e.fma(e.float_op("mulf", x, x), e.floats(0.0713548163), e.floats(1.5957691216))
+    return e.float_op("mulf", cubic, x)
+
+
+def _through_half(e: Emitter, x: str) -> str:
+    half = "vector<16xf16>"
+    return e.op(f"arith.extf {e.op(f'arith.truncf {x} : {F32} to {half}')} : {half} to {F32}")
+
+
+def _write_row(e: Emitter, k: int, row: str, value: Callable[[str], str], output: Output) -> None:
+    if output == "float32":
         e.each("%origin", e.index(k), 16, lambda i: e.store(value(i), "y", [row, i], F32))
         return
 
     def block(b: str) -> None:
         i = e.mul(b, 32)
-        quantize_block(e, value(i), value(e.add(i, 16)), row, b)
+        quantize_block(e, value(i), value(e.add(i, 16)), row, b, remainder=output == "int8_remainder")
 
     e.each("%origin", e.index(k // 32), 1, block)
 
 
-def _kernel(name: str, inputs: list[Binding], k: int, quantize: bool, row_body: Callable[[Emitter, str], None]) -> Kernel:
+def _kernel(
+    name: str, inputs: list[Binding], k: int, output: Output, row_body: Callable[[Emitter, str], None]
+) -> Kernel:
     def body(e: Emitter) -> None:
         first = e.mul("%group_x", ROWS_EACH)
         last = e.minimum(e.add(first, ROWS_EACH), "%rows")
         e.each(first, last, 1, lambda row: row_body(e, row))
 
     outputs = [_rows("y", k, "write")]
-    if quantize:
-        codes = Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8", access="write")
-        outputs = [codes, Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32", access="write")]
+    if output != "float32":
+        outputs = [_codes("codes", k), _blocks("scales", k, 4)]
+    if output == "int8_remainder":
+        outputs += [_codes("remainders", k), _blocks("remainder_sums", k, 2)]
     return Kernel(
         name=name, bindings=(*inputs, *outputs), dimensions={"rows": (inputs[0].name, 0)}, row_tile=ROWS_EACH, body=body
     )
 
 
-def _rows(name: str, k: int, access: str = "read") -> Binding:
-    return Binding(name=name, memref=f"?x{k}xf32", tensor=f"?x{k}xf32", access=access)  # type: ignore[arg-type]
+def _rows(name: str, k: int, access: Literal["read", "write"] = "read") -> Binding:
+    return Binding(name=name, memref=f"?x{k}xf32", tensor=f"?x{k}xf32", access=access)
+
+
+def _codes(name: str, k: int) -> Binding:
+    return Binding(name=name, memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8", access="write")
+
+
+def _blocks(name: str, k: int, values: int) -> Binding:
+    shape = f"?x{k // 32}x{values}xf32"
+    return Binding(name=name, memref=shape, tensor=shape, access="write")
 
 
 def _tag(value: float) -> str:
