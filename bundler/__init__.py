@@ -1,1 +1,4 @@
-"""Source model -> plan -> weights -> program -> vmfbs -> archive. Imports sharkpack.templates and sharkpack.formats, the compiler and turbine."""
+"""Source model -> plan -> weights -> program -> vmfbs -> archive.
+
+May import sharkpack.templates, sharkpack.formats, the compiler and turbine; never the runtime shim.
+"""

@@ -153,6 +153,6 @@ def _target_info(target: Target) -> TargetInfo:
 
 
 def _peak_memory() -> int:
-    """Largest resident size in bytes of this process or of a compiler it ran; ru_maxrss is in KiB, on macOS in bytes."""
+    """Largest resident size in bytes, of this process or of a compiler it ran; ru_maxrss is in KiB, but on macOS."""
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

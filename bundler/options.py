@@ -10,7 +10,7 @@ DEFAULT_CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """source: a path. output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if trained on less."""
+    """output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if the model was trained on less."""
 
     source: str
     output: Path | None = None

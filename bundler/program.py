@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from iree.compiler import ir
 
-from sharkpack.templates.kernels.isa import PORTABLE, Isa
+from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.lowering import KERNELS, Call
 from sharkpack.templates.ops import NAMESPACE
@@ -42,9 +42,11 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
     aot.externalize_module_parameters(model, external_scope=PARAMETER_SCOPE)
     programs = aot.FxProgramsBuilder(model)
     sizes = tuple(batch_sizes)
-    for size in sizes:
-        _export_prefill(programs, model, options, size)
-        _export_decode(programs, model, options, size)
+    # Half of the time of a trace would go into decomposing operators that recipes do not use.
+    with torch.no_grad(), aot.decompositions.extend_aot_decompositions(from_current=False):
+        for size in sizes:
+            _export_prefill(programs, model, options, size)
+            _export_decode(programs, model, options, size)
     output = aot.export(programs, import_symbolic_shape_expressions=False)
     operation = output.mlir_module
     lowering = _Lowering()
@@ -83,7 +85,7 @@ def _export_prefill(programs: Any, model: CausalModel, options: ModelOptions, si
     length = torch.export.Dim("length", min=1, max=options.context_length)
     tokens, starts, lens, ids, cache = _arguments(model, options, size, 7)
 
-    @programs.export_program(  # type: ignore[untyped-decorator]
+    @programs.export_program(
         args=(tokens, starts, lens, ids, cache),
         dynamic_shapes=({1: length}, None, None, {1: width}, {0: pages}),
         name=f"prefill_bs{size}",
@@ -97,7 +99,7 @@ def _export_decode(programs: Any, model: CausalModel, options: ModelOptions, siz
     width, pages = _dynamic(options)
     tokens, starts, lens, ids, cache = _arguments(model, options, size, 1)
 
-    @programs.export_program(  # type: ignore[untyped-decorator]
+    @programs.export_program(
         args=(tokens, lens, starts, ids, cache),
         dynamic_shapes=(None, None, None, {1: width}, {0: pages}),
         name=f"decode_bs{size}",

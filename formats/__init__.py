@@ -1,1 +1,3 @@
-"""What bytes mean: archive, manifest, IRPA, GGUF, quantised blocks. Imports numpy and zstandard; never torch, IREE or the compiler."""
+"""What bytes mean: archive, manifest, IRPA, GGUF, quantised blocks.
+
+Imports numpy and zstandard; never torch, IREE or the compiler."""

@@ -1,1 +1,4 @@
-"""Model recipes (torch modules, one file an architecture) and kernel templates (MLIR). Imports torch and sharkpack.formats."""
+"""Model recipes (torch modules, one file an architecture) and kernel templates (MLIR).
+
+May import torch and sharkpack.formats; never the compiler or turbine.
+"""

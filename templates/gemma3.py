@@ -182,7 +182,7 @@ class Gemma3(CausalModel):
         angles = {name: rope(positions) for name, rope in self.rope.items()}
         x = self.token_embd(tokens.reshape(-1)) * self.config.dim**0.5
         for layer in self.blk:
-            x, cache = layer(x, angles[layer.rope], batch, cache)
+            x, cache = layer(x, angles[str(layer.rope)], batch, cache)
         h = self.output_norm(last_rows(x, tokens, start_positions, seq_lens))
         if self.output is None:
             return self.token_embd.as_head(h, finer(self.options.activations)), cache

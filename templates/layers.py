@@ -14,7 +14,6 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.recipe import WeightTable, require_multiple
 
-
 Precision = Literal["float32", "int8", "int16"]
 """Of activations in a product: as they are, or quantised to 8 bits, or to 8 and a remainder of 8 more.
 
@@ -40,7 +39,8 @@ class Rows:
     def float32(self) -> Tensor:
         if "float32" not in self._made:
             self._made["float32"] = (self._float32(),)
-        return self._made["float32"][0]
+        (x,) = self._made["float32"]
+        return x
 
     def quantized(self) -> tuple[Tensor, ...]:
         if "quantized" not in self._made:
@@ -59,11 +59,14 @@ def product(
     precision: Precision,
 ) -> Tensor:
     """x [rows, k] times a packed [n, k] weight, transposed; a weight of floats takes float32 activations always."""
+    y: Tensor
     if precision == "float32" or LAYOUTS[layout].kind == "float":
-        return ops.matmul_float32(x.float32(), weight, bias, residual, layout, n, k)
-    codes, scales, *rest = x.quantized()
-    remainders, sums = rest if precision == "int16" else (None, None)
-    return ops.matmul_int8(codes, scales, remainders, sums, weight, bias, residual, layout, n, k)
+        y = ops.matmul_float32(x.float32(), weight, bias, residual, layout, n, k)
+    else:
+        codes, scales, *rest = x.quantized()
+        remainders, sums = rest if precision == "int16" else (None, None)
+        y = ops.matmul_int8(codes, scales, remainders, sums, weight, bias, residual, layout, n, k)
+    return y
 
 
 def finer(activations: Literal["int8", "float32"]) -> Precision:
@@ -90,6 +93,7 @@ class Linear(torch.nn.Module):
         self.n, self.k, self.precision = n, k, precision
         weight, self.layout = table.packed(f"{name}.weight", n, k, row_order)
         self.weight = torch.nn.Buffer(weight)
+        self.bias: Tensor | None
         has_bias = optional_bias and table.has(f"{name}.bias")
         self.register_buffer("bias", table.vector(f"{name}.bias", n, row_order) if has_bias else None)
 
@@ -109,7 +113,8 @@ class Embedding(torch.nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [rows] i64 -> [rows, k]"""
-        return ops.embedding(tokens, self.weight, self.layout, self.n, self.k)
+        x: Tensor = ops.embedding(tokens, self.weight, self.layout, self.n, self.k)
+        return x
 
     def as_head(self, x: Rows, precision: Precision) -> Tensor:
         """[rows, k] -> logits [rows, n]"""
@@ -134,12 +139,14 @@ class RMSNorm(torch.nn.Module):
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + norm(x)"""
-        return ops.rms_norm(x, self.weight, residual, self.epsilon)
+        y: Tensor = ops.rms_norm(x, self.weight, residual, self.epsilon)
+        return y
 
     def each_head(self, x: Tensor) -> Tensor:
         """Normalise every head of [rows, heads * size] by itself."""
         rows = x.reshape(-1, self.weight.shape[0])
-        return ops.rms_norm(rows, self.weight, None, self.epsilon).reshape(x.shape)
+        y: Tensor = ops.rms_norm(rows, self.weight, None, self.epsilon)
+        return y.reshape(x.shape)
 
 
 def gated(gate: Tensor, up: Tensor, activation: Literal["silu", "gelu", "gelu_f16"]) -> Rows:

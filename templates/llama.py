@@ -149,7 +149,7 @@ def _factors(source: Source) -> "np.ndarray[tuple[int], np.dtype[np.float32]] | 
     """Llama 3's frequency divisors, which llama.cpp stores as a tensor."""
     if "rope_freqs.weight" not in source.tensors:
         return None
-    return source.tensors["rope_freqs.weight"].read().view(np.float32)  # type: ignore[no-any-return]
+    return source.tensors["rope_freqs.weight"].read().view(np.float32)
 
 
 LLAMA = Recipe(name="llama", build=Llama)

@@ -14,7 +14,7 @@ Shape = tuple[int | None, ...]
 
 
 class Call:
-    """One call of an operator: its scalar arguments by name, and the shape and element type of its tensors (or None)."""
+    """One call of an operator: its scalars by name, and the shape and element type of its tensors (None: not given)."""
 
     def __init__(self, scalars: Mapping[str, Any], tensors: Mapping[str, tuple[Shape, str] | None]) -> None:
         self.scalars, self.tensors = scalars, tensors

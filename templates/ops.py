@@ -1,6 +1,6 @@
-"""The operations recipes are made of, as torch operators: an eager float32 reference each, and the kernel that replaces it.
+"""The operations that recipes are made of, as torch operators, each with its eager float32 reference.
 
-A recipe calls these; the bundler finds them in the traced program and puts in the kernel that `KERNELS` names.
+A recipe calls these; the bundler finds them in the traced program and puts in the kernel that lowering.py names.
 Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the tokens of all sequences, flattened.
 """
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from sharkpack.formats.packing import LAYOUTS, unpack, unpack_rows
-from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.paged import PagedCache
 
 NAMESPACE = "sharkpack"
 
 
 def _dense(weight: Tensor, layout: str, n: int, k: int) -> Tensor:
-    return torch.from_numpy(unpack(LAYOUTS[layout], weight.numpy().view("uint8"), (n, k)))
+    dense: Tensor = torch.from_numpy(unpack(LAYOUTS[layout], weight.numpy().view("uint8"), (n, k)))
+    return dense
 
 
 @torch.library.custom_op(f"{NAMESPACE}::embedding", mutates_args=())
@@ -34,7 +34,7 @@ def matmul_float32(
     x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, layout: str, n: int, k: int
 ) -> Tensor:
     """x [rows, k] float32 times a packed [n, k] weight, transposed, plus bias [n] and residual [rows, n]."""
-    y = x @ _dense(weight, layout, n, k).T
+    y: Tensor = x @ _dense(weight, layout, n, k).T
     y = y if bias is None else y + bias
     return y if residual is None else y + residual
 
@@ -60,7 +60,8 @@ def matmul_int8(
     """As matmul_float32 for activations as `quantize` makes them; with remainders, to 16 bits instead of 8."""
     units = codes.float() if remainders is None else codes.float() + remainders.float() / 256.0
     x = (units.reshape(-1, k // 32, 2, 16) * scales[:, :, :2, None]).reshape(-1, k)
-    return matmul_float32(x, weight, bias, residual, layout, n, k)
+    y: Tensor = matmul_float32(x, weight, bias, residual, layout, n, k)
+    return y
 
 
 @matmul_int8.register_fake
@@ -153,7 +154,7 @@ def _(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor
 
 @torch.library.custom_op(f"{NAMESPACE}::gated", mutates_args=())
 def gated(gate: Tensor, up: Tensor, activation: str) -> Tensor:
-    """silu(gate) * up, gelu(gate) * up in gelu's tanh form, or gelu_f16: gelu from float16 to float16, as ggml's table."""
+    """silu(gate) * up; gelu(gate) * up in its tanh form; or gelu_f16: gelu from float16 to float16, as ggml's table."""
     if activation == "silu":
         return torch.nn.functional.silu(gate) * up
     if activation == "gelu":

@@ -1,6 +1,6 @@
 """Rotary position embedding: frequencies under each scaling, and the cosines and sines of a step's positions.
 
-Rotation pairs the two halves of a head; sources that pair neighbours have their rows reordered (`neighbours_to_halves`).
+Rotation pairs the two halves of a head; `neighbours_to_halves` reorders the rows of sources that pair neighbours.
 """
 
 import math

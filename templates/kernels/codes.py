@@ -5,7 +5,7 @@ from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
 
 def unpack_block(e: Emitter, layout: PackedLayout, base: str) -> list[str]:
-    """The eight vectors [16 rows][4 k] of unsigned 8-bit codes of the 16 x 32 block at byte `base` of binding `weight`."""
+    """The eight vectors [16 rows][4 k] of unsigned codes of the 16 x 32 block at byte `base` of binding `weight`."""
     if layout.bits == 8:
         return [e.load("weight", [e.add(base, 64 * g)], I8) for g in range(8)]
     pairs = [e.load("weight", [e.add(base, 64 * p)], I8) for p in range(4)]

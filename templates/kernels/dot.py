@@ -1,4 +1,4 @@
-"""The leaf of every integer product: 16 rows x 4 k of unsigned codes times 4 signed activations, summed into 32 bits."""
+"""The leaf of every integer product: 16 rows x 4 k of unsigned codes times 4 signed activations, into 32 bits."""
 
 from sharkpack.templates.kernels.emitter import I8, I32, Emitter
 

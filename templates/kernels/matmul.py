@@ -4,7 +4,7 @@ A workgroup owns some tiles of 16 outputs and takes tokens TOKEN_TILE at a time,
 once for them all; the tokens left over, and decode's single one, go one at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from sharkpack.formats.packing import LAYOUTS, PackedLayout, packed_nbytes
@@ -14,6 +14,8 @@ from sharkpack.templates.kernels.emitter import F32, I8, I32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
 Activations = Literal["float32", "int8", "int8_remainder"]
+
+TileWriter = Callable[[str, str, list[str]], list[str]]
 
 TOKEN_TILE = 4
 GROUP_BYTES = 32 * 1024
@@ -82,15 +84,17 @@ class _Matmul:
         if self.layout.kind == "float":
             sums = self._float_rows(e, stream, tokens, zeros)
         elif self.layout.kind == "superblock":
-            sums = self._tiles(e, stream, tokens, zeros, self.k // self.layout.tile_k, self._super_tile)
+            sums = self._super_rows(e, stream, tokens, zeros)
         else:
             sums = self._simple_rows(e, stream, tokens, zeros)
         self._store(e, tile, tokens, sums)
 
-    def _tiles(self, e, stream, tokens, sums, count, write_tile):  # type: ignore[no-untyped-def]
-        def body(index: str, carried: list[str]) -> Sequence[str]:
+    def _tiles(self, e: Emitter, stream: str, sums: list[str], count: int, write_tile: TileWriter) -> list[str]:
+        """Add the first `count` tiles of a row of tiles; `write_tile` takes a tile's first byte and first block."""
+
+        def body(index: str, carried: list[str]) -> list[str]:
             base = e.add(stream, e.mul(index, self.layout.tile_bytes))
-            return write_tile(e, base, e.mul(index, self.layout.tile_k // 32), tokens, carried)  # type: ignore[no-any-return]
+            return write_tile(base, e.mul(index, self.layout.tile_k // 32), carried)
 
         return e.loop("%origin", e.index(count), 1, sums, F32, body)
 
@@ -98,11 +102,11 @@ class _Matmul:
         each = self.layout.blocks_per_tile
         whole, rest = divmod(self.k // 32, each)
 
-        def tile(e: Emitter, base: str, block: str, tokens: list[str], sums: list[str]) -> list[str]:
-            return self._simple_tile(e, base, block, tokens, sums, each)
+        def tile(base: str, block: str, carried: list[str]) -> list[str]:
+            return self._simple_tile(e, base, block, tokens, carried, each)
 
         if whole:
-            sums = self._tiles(e, stream, tokens, sums, whole, tile)
+            sums = self._tiles(e, stream, sums, whole, tile)
         if rest:
             base = e.add(stream, whole * self.layout.tile_bytes)
             sums = self._simple_tile(e, base, e.index(whole * each), tokens, sums, rest)
@@ -118,6 +122,12 @@ class _Matmul:
             minimum = halves(e, e.add(base, layout.mins_offset(b))) if layout.has_min else None
             sums = self._block(e, codes, [scale], [minimum], e.add(block, b), tokens, sums)
         return sums
+
+    def _super_rows(self, e: Emitter, stream: str, tokens: list[str], sums: list[str]) -> list[str]:
+        def tile(base: str, block: str, carried: list[str]) -> list[str]:
+            return self._super_tile(e, base, block, tokens, carried)
+
+        return self._tiles(e, stream, sums, self.k // self.layout.tile_k, tile)
 
     def _super_tile(self, e: Emitter, base: str, block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
@@ -159,7 +169,7 @@ class _Matmul:
         return sums
 
     def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, str]:
-        """(sum of d * (code - zero point) * x, sum of d * x) over the groups of `part`: one half of the block, or both."""
+        """(sum of d * (code - zero point) * x, sum of d * x) over the groups of `part`: half a block, or all of it."""
         halves = sorted({g // 4 for g in part})
         sums = [e.load_scalar("scales", [token, block, e.index(2 + half)]) for half in halves]
         if self.remainder:
