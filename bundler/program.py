@@ -161,6 +161,8 @@ def _constant(operand: Any) -> Any:
         return ir.StringAttr(value).value
     if op.name == "torch.constant.float":
         return ir.FloatAttr(value).value
+    if op.name == "torch.constant.bool":
+        return bool(ir.IntegerAttr(value).value)
     assert op.name == "torch.constant.int", f"an operator of ours has a run-time scalar: {op}"
     return ir.IntegerAttr(value).value
 

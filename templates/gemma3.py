@@ -177,7 +177,7 @@ class Gemma3(CausalModel):
     def forward(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
-        batch = Batch(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens)
+        batch = Batch.of(tokens, page_ids, start_positions, seq_lens)
         positions = positions_of(tokens, start_positions, self.options.context_length)
         angles = {name: rope(positions) for name, rope in self.rope.items()}
         x = self.token_embd(tokens.reshape(-1)) * self.config.dim**0.5

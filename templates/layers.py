@@ -161,6 +161,13 @@ class Batch:
     page_ids: Tensor
     start_positions: Tensor
     seq_lens: Tensor
+    prefill: bool
+
+    @classmethod
+    def of(cls, tokens: Tensor, page_ids: Tensor, start_positions: Tensor, seq_lens: Tensor) -> "Batch":
+        """tokens [N, S]: S is 1 when decoding, and a symbol, not a number, when prefill is traced."""
+        single = isinstance(tokens.shape[1], int) and tokens.shape[1] == 1
+        return cls(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens, prefill=not single)
 
 
 def paged_attention(
@@ -181,7 +188,7 @@ def paged_attention(
     shape = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
     where = (batch.page_ids, batch.start_positions, batch.seq_lens)
     cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, layer, heads, *shape)
-    cache, attended = ops.attention(q, *where, cache, layer, heads, scale, window, *shape)
+    cache, attended = ops.attention(q, *where, cache, layer, heads, scale, window, batch.prefill, *shape)
     return attended, cache
 
 

@@ -134,7 +134,7 @@ class Llama(CausalModel):
     def forward(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
-        batch = Batch(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens)
+        batch = Batch.of(tokens, page_ids, start_positions, seq_lens)
         angles = self.rope["all"](positions_of(tokens, start_positions, self.options.context_length))
         x = self.token_embd(tokens.reshape(-1))
         for layer in self.blk:

@@ -70,6 +70,10 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "gated_int8": lambda c: gated(c.width("gate"), c.scalars["activation"], output="int8"),
     "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
     "attention": lambda c: attention(
-        c.cache_layout(), c.scalars["heads"], c.scalars["scale"], window=c.scalars["window"] or None
+        c.cache_layout(),
+        c.scalars["heads"],
+        c.scalars["scale"],
+        window=c.scalars["window"] or None,
+        prefill=c.scalars["prefill"],
     ),
 }

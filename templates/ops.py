@@ -246,6 +246,7 @@ def attention(
     heads: int,
     scale: float,
     window: int,
+    prefill: bool,
     page_size: int,
     layers: int,
     kv_heads: int,
@@ -254,7 +255,8 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before.
 
-    Returns (cache, y); the cache is unchanged.
+    `prefill` says that a sequence may have several rows; it changes nothing but the kernel. Returns (cache, y); the
+    cache is unchanged.
     """
     paged = PagedCache(cache, page_size, layers, kv_heads, key_head_dim, value_head_dim)
     sequences = page_ids.shape[0]
@@ -286,6 +288,7 @@ def _(  # type: ignore[no-untyped-def]
     heads,
     scale,
     window,
+    prefill,
     page_size,
     layers,
     kv_heads,

@@ -159,3 +159,11 @@ class Emitter:
             return ()
 
         self.loop(low, high, step, (), F32, without_values)
+
+    def branch(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+        """`scf.if` without results."""
+        self.do(f"scf.if {condition} {{")
+        then()
+        self.do("} else {")
+        otherwise()
+        self.do("}")
