@@ -1,0 +1,164 @@
+"""The product kernels of every layout, activation precision and instruction set, against float64 products."""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from sharkpack.formats.packing import LAYOUTS
+from sharkpack.templates import ops
+from sharkpack.templates.kernels.isa import Isa
+from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.matmul import GROUP_BYTES, TOKEN_TILE, Activations, matmul
+from tests.templates.kernel_runner import KernelRunner, isas_here
+from tests.templates.weights import Matrix, error, matrix_of, random_matrix
+
+ISAS = pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
+LEVELS: tuple[Activations, ...] = ("float32", "int8", "int8_remainder")
+ROWS = (1, 2, 3, 4, 5, 6)
+TOLERANCE = 4e-7
+"""Of |x| |w|: an error of rounding, some 2e-6 of the product itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    layout: str
+    activations: Activations
+    n: int
+    k: int
+    bias: bool
+    residual: bool
+
+    @property
+    def kernel(self) -> Kernel:
+        return matmul(self.n, self.k, self.layout, self.activations, bias=self.bias, residual=self.residual)
+
+    @property
+    def matrix(self) -> Matrix:
+        return random_matrix(self.layout, self.n, self.k, seed=self.n)
+
+
+def _cases() -> list[Case]:
+    """Every layout with every precision it takes; sizes and extras in turn, at steps that have no common factor.
+
+    80 rows make two row tiles a workgroup and leave the last workgroup one.
+    """
+    sizes, extras = cycle((1, 15, 16, 17, 33, 80, 81)), cycle([(a, b) for a in (False, True) for b in (False, True)])
+    narrow, wide, odd = cycle((32, 64, 96)), cycle((256, 512)), cycle((1, 7, 32))
+    found = []
+    for layout in LAYOUTS.values():
+        widths = {"float": odd, "simple": narrow, "superblock": wide}[layout.kind]
+        for activations in LEVELS[:1] if layout.kind == "float" else LEVELS:
+            n, k, (bias, residual) = next(sizes), next(widths), next(extras)
+            found.append(Case(layout=layout.name, activations=activations, n=n, k=k, bias=bias, residual=residual))
+    return found
+
+
+CASES = _cases()
+LIMITS: list[Case] = [
+    Case(layout="q8_0", activations=level, n=16, k=64, bias=False, residual=False) for level in LEVELS[1:]
+]
+
+
+def _cases_of(isa: Isa) -> list[Case]:
+    """All of them where the compiler is quick; elsewhere one a layout, its precision in turn: what differs between
+    instruction sets is below the layouts."""
+    if isa.dot == "avx512vnni":
+        return CASES
+    return [
+        next(c for c in CASES if c.layout == name and (c.activations == LEVELS[i % 3] or LAYOUTS[name].kind == "float"))
+        for i, name in enumerate(LAYOUTS)
+    ]
+
+
+@cache
+def _runner(isa: Isa) -> KernelRunner:
+    """All cases compiled at once: the compiler's start costs more than a kernel."""
+    kernels = {case.kernel.name: case.kernel for case in (*_cases_of(isa), *LIMITS)}
+    return KernelRunner(list(kernels.values()), isa)
+
+
+def _activations(case: Case, x: torch.Tensor) -> tuple[list[torch.Tensor], NDArray[np.float64]]:
+    """The kernel's arguments for x [rows, k], and what they stand for in float64."""
+    if case.activations == "float32":
+        return [x], x.numpy().astype(np.float64)
+    remainder = case.activations == "int8_remainder"
+    codes, scales, fine, sums = ops.rms_norm_int16(x, torch.ones(x.shape[1]), 1e-5)
+    units = codes.double() + (fine.double() / 256 if remainder else 0)
+    halves = units.reshape(x.shape[0], -1, 2, 16) * scales[:, :, :2, None].double()
+    return [codes, scales, fine, sums] if remainder else [codes, scales], halves.reshape(x.shape).numpy()
+
+
+@pytest.mark.parametrize(
+    ("case", "isa"),
+    [pytest.param(case, isa, id=f"{isa.name}-{case.kernel.name}") for isa in isas_here() for case in _cases_of(isa)],
+)
+def test_product(case: Case, isa: Isa) -> None:
+    matrix, random = case.matrix, torch.Generator().manual_seed(0)
+    for rows in ROWS:
+        arguments, x = _activations(case, torch.randn(rows, case.k, generator=random))
+        bias, residual = torch.randn(case.n, generator=random), torch.randn(rows, case.n, generator=random)
+        extras = [bias] * case.bias + [residual] * case.residual
+        (y,) = _runner(isa)(case.kernel, matrix.packed, *arguments, *extras)
+        wanted = x @ matrix.values.T + bias.numpy() * case.bias + residual.numpy() * case.residual
+        size = np.linalg.norm(x, axis=1).max() * np.linalg.norm(matrix.values, axis=1).max()
+        assert y.shape == wanted.shape
+        assert np.abs(y - wanted).max() < TOLERANCE * size, rows
+
+
+def test_the_cases_cover_what_can_differ() -> None:
+    """Layouts are in `_cases`; this is what rotation must not lose."""
+    assert {case.n % 16 for case in CASES} >= {0, 1, 15}
+    assert {(case.activations, case.bias, case.residual) for case in CASES} == {
+        (level, bias, residual) for level in LEVELS for bias in (False, True) for residual in (False, True)
+    }
+    assert {rows % TOKEN_TILE for rows in ROWS} == set(range(TOKEN_TILE))
+    for kind, widths in (("simple", {32, 64, 96}), ("superblock", {256, 512})):
+        of_kind = [case for case in CASES if LAYOUTS[case.layout].kind == kind]
+        assert {case.k for case in of_kind} == widths
+    two_blocks_a_tile = [case for case in CASES if LAYOUTS[case.layout].blocks_per_tile == 2]
+    assert {case.k // 32 % 2 for case in two_blocks_a_tile} == {0, 1}
+
+
+@ISAS
+def test_sums_of_the_largest_codes_do_not_wrap(isa: Isa) -> None:
+    """8-bit codes of 255 and 0 (127 and -128 before the zero point) against activations of 127 and -127."""
+    runner, (coarse, fine) = _runner(isa), [case.kernel for case in LIMITS]
+    n, k = 16, 64
+    blocks = np.zeros((n * k // 32, 34), np.uint8)
+    blocks[:, :2] = np.array([1.0], np.float16).view(np.uint8)
+    blocks[:, 2:] = np.array([127, -128], np.int8).view(np.uint8)[np.arange(len(blocks)) // 2 % 2, None]
+    matrix = matrix_of("q8_0", blocks.reshape(-1), n, k)
+    x = torch.tensor([[127.0], [-127.0]]).expand(2, k).contiguous()
+    codes, scales = ops.quantize(x)
+    left = torch.full_like(codes, 127)
+    sums = 127 * 16 / 256 * scales[:, :, :2]
+    (y,) = runner(coarse, matrix.packed, codes, scales)
+    assert error(y, x.double().numpy() @ matrix.values.T) < 1e-6
+    (y,) = runner(fine, matrix.packed, codes, scales, left, sums)
+    assert error(y, (x.double().numpy() + 127 / 256) @ matrix.values.T) < 1e-6
+
+
+@ISAS
+def test_remainders_add_the_second_eight_bits(isa: Isa) -> None:
+    """Against what was quantised: 8 bits are off by thousandths, 16 by hundred-thousandths."""
+    runner, matrix = _runner(isa), random_matrix("q8_0", 16, 64)
+    x = torch.randn(3, 64, generator=torch.Generator().manual_seed(1))
+    wanted = ops.rms_norm(x, torch.ones(64), None, 1e-5).double().numpy() @ matrix.values.T
+    coarse, fine = (error(runner(case.kernel, matrix.packed, *_activations(case, x)[0])[0], wanted) for case in LIMITS)
+    assert 1e-4 < coarse < 1e-2
+    assert fine < coarse / 100
+
+
+def test_the_work_is_shared_out_completely() -> None:
+    """Workgroups times the row tiles of each cover every row tile; none is empty; none reads much more than asked."""
+    for n, k in ((1, 256), (16, 256), (80, 256), (49152, 576 // 64 * 64), (151936, 896), (262144, 640)):
+        kernel = matmul(n, k, "q4_1", "int8", bias=False, residual=False)
+        row_tiles = -(-n // 16)
+        each = -(-row_tiles // kernel.groups)
+        assert kernel.groups * each >= row_tiles > (kernel.groups - 1) * each
+        assert each == 1 or each * (k // 32) * 320 <= GROUP_BYTES
