@@ -23,11 +23,11 @@ class TinyModel:
     quantization: str = "Q8_0"
     seed: int = 0
     layers: int = 2
-    dim: int = 64
-    ffn: int = 128
+    dim: int = 128
+    ffn: int = 256
     heads: int = 4
     kv_heads: int = 2
-    head_dim: int = 16
+    head_dim: int = 32
     context: int = 512
     sliding_window: int = 16
     tied: bool = True

@@ -6,7 +6,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 MERGES = (
     *("Ġ t", "h e", "i n", "r e", "Ġ a", "o n", "e r", "Ġt he", "Ġ s", "a t", "o r", "e n", "Ġ w", "i s", "Ġ o"),
-    *("l l", "o u", "i t", "a n", "Ġ c", "in g", "e d", "Ġ h", "Ġ b", "e s", "l o", "Ġo f", "Ġan d", "Ġt o"),
+    *("l l", "o u", "i t", "a n", "Ġ c", "in g", "e d", "Ġ h", "Ġ b", "e s", "l o", "Ġo f", "Ġa n", "Ġan d", "Ġt o"),
     *("H e", "He ll", "Hell o", "Ġw or", "Ġwor l", "Ġworl d", "1 2", "12 3", "Ċ Ċ", "Ġ Ġ", "ĠĠ ĠĠ", "' s", "Ã ©"),
 )
 PIECES = (

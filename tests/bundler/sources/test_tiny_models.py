@@ -55,7 +55,7 @@ def test_overrides_change_shape_types_and_keys(tmp_path: Path) -> None:
         assert source.integer("block_count") == 1
         assert source.tensor("output.weight").type_name == "F16"
         assert source.tensor("blk.0.ffn_down.weight").type_name == "Q4_1"
-        assert source.tensor("rope_freqs.weight").shape == (8,)
+        assert source.tensor("rope_freqs.weight").shape == (16,)
         assert (source.text("rope.scaling.type"), source.integer("context_length")) == ("yarn", 64)
         assert source.chat_template is None
 

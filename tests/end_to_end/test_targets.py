@@ -1,0 +1,81 @@
+"""Several targets over one weight file: the best one that runs here is taken, the others when asked for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sharkpack.runtime_shim import Bundle, Engine
+from sharkpack.runtime_shim.cpu import host_cpu
+from tests.end_to_end.command_line import build, sharkpack
+from tests.end_to_end.reference import divergence, prompts_of
+from tests.tiny_models import write_tiny_gguf
+
+PROMPT = "The capital of France is"
+FAST = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"}
+
+
+@pytest.fixture(scope="module")
+def bundle(real_bundle: Callable[..., Path]) -> Path:
+    """SmolLM2 for x86-64-v2 and x86-64-v4-vnni."""
+    if host_cpu().architecture != "x86_64" or not host_cpu().features >= FAST:
+        pytest.skip("NOT RUN: this CPU has no AVX-512 VNNI, so only one of the two targets would run")
+    return real_bundle("smollm2-135m")
+
+
+def _run(bundle: Path, *options: str) -> tuple[str, list[int]]:
+    outcome = sharkpack("run", bundle, PROMPT, "--raw", "--max-tokens", "8", "--json", *options)
+    assert outcome.status == 0, outcome.err
+    report = json.loads(outcome.out)
+    return report["target"], report["token_ids"]
+
+
+def test_the_better_target_runs_and_the_baseline_when_told(bundle: Path) -> None:
+    best, tokens = _run(bundle)
+    assert best == "x86-64-v4-vnni"
+    assert len(tokens) == 8
+    assert _run(bundle, "--target", "x86-64-v2") == ("x86-64-v2", tokens)
+    assert _run(bundle, "--target", "x86-64-v4-vnni") == ("x86-64-v4-vnni", tokens)
+    assert _run(bundle, "--device", "local-sync") == ("x86-64-v4-vnni", tokens)
+
+
+def test_the_baseline_is_as_right_as_the_best(
+    bundle: Path, golden: Callable[[str], Path], measured: Callable[[str], None]
+) -> None:
+    ours, peers = [], []
+    with Engine.open(bundle, target="x86-64-v2") as engine:
+        for prompt in prompts_of("smollm2-135m", golden):
+            ours.append(divergence(prompt.exact, engine.logits(prompt.prompt_ids).astype(np.float64)))
+            peers.append(divergence(prompt.exact, prompt.llamacpp))
+    measured(f"smollm2-135m, int8 on x86-64-v2: mean KL {np.mean(ours):.5f}; llama.cpp's {np.mean(peers):.5f}")
+    assert np.mean(ours) <= np.mean(peers)
+
+
+def test_one_weight_file_serves_both(bundle: Path) -> None:
+    report = json.loads(sharkpack("inspect", bundle, "--json").out)
+    text = json.dumps(report)
+    assert all(f"targets/{target}/module.vmfb" in text for target in ("x86-64-v2", "x86-64-v4-vnni"))
+    with Bundle.open(bundle) as opened:
+        assert [target.id for target in opened.manifest.targets] == ["x86-64-v2", "x86-64-v4-vnni"]
+        assert [each.path for each in opened.manifest.parameters] == ["params/model.irpa"]
+        assert [path for path in opened.archive.members if path.startswith("params/")] == ["params/model.irpa"]
+
+
+def test_the_other_targets_compile_and_run_where_they_can(tmp_path: Path) -> None:
+    targets = ("x86-64-v3", "x86-64-v4", "aarch64", "x86-64-v2")
+    source, path = write_tiny_gguf(tmp_path / "tiny.gguf", layers=1), tmp_path / "all.shark"
+    options = [option for target in targets for option in ("--target", target)]
+    assert build(source, "-o", path, "--batch-sizes", "1", *options) == 0
+    ran: dict[str, list[int]] = {}
+    with Bundle.open(path) as bundle:
+        chosen = bundle.select()
+        refused = {rejection.target_id: rejection.reason for rejection in chosen.rejected}
+        assert {chosen.target.id, *refused} == set(targets)
+        for target in bundle.manifest.targets:
+            if target.id == chosen.target.id or "runs here" in refused[target.id]:
+                with Engine.open(bundle, target=target.id) as engine:
+                    ran[target.id] = list(engine.generate([40, 41, 42, 43], max_tokens=6).result.token_ids)
+    assert len(ran) > 0
+    assert len({tuple(tokens) for tokens in ran.values()}) == 1, ran

@@ -1,0 +1,112 @@
+"""Every architecture and every type of weight, through build and run: the program against the recipe itself, run by
+torch on the same weights in float32."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.weights import convert
+from sharkpack.runtime_shim import Engine
+from sharkpack.templates.recipe import ModelOptions
+from sharkpack.templates.recipes import RECIPES
+from tests.end_to_end.command_line import build
+from tests.tiny_models import write_tiny_gguf
+
+PAGE_SIZE = 32
+TOKENS = [7 * i % 290 + 1 for i in range(45)]  # more than a page, and than a sliding window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A tiny model; `types` by the end of a tensor's name."""
+
+    architecture: str
+    quantization: str
+    tied: bool = True
+    types: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, path: Path) -> Path:
+        types = {f"blk.{layer}.{name}.weight": kind for layer in (0, 1) for name, kind in self.types.items()}
+        types |= {f"{name}.weight": kind for name, kind in self.types.items()}
+        return write_tiny_gguf(path, self.architecture, self.quantization, tied=self.tied, types=types, **self.options)
+
+
+CASES = {
+    # Between them: every type of weight, as a matrix, as an embedding and as a head.
+    "llama": Case(
+        architecture="llama",
+        quantization="Q4_0",
+        types={"attn_k": "Q4_1", "attn_v": "Q5_0", "ffn_gate": "Q5_1", "ffn_up": "F16", "ffn_down": "Q8_0"},
+    ),
+    "llama-untied": Case(
+        architecture="llama",
+        quantization="Q4_K",
+        tied=False,
+        types={"attn_v": "Q5_K", "ffn_down": "Q6_K", "output": "Q6_K", "token_embd": "Q4_K", "ffn_up": "F32"},
+        options={"rope_factors": True},
+    ),
+    "qwen2": Case(
+        architecture="qwen2",
+        quantization="Q8_0",
+        tied=False,
+        types={"attn_q": "Q4_1", "ffn_up": "Q5_1", "attn_k": "BF16", "token_embd": "Q5_0", "output": "F16"},
+    ),
+    "gemma3": Case(architecture="gemma3", quantization="Q5_0", types={"token_embd": "Q8_0", "ffn_down": "Q4_0"}),
+}
+
+
+def _recipe_logits(source_path: Path, tokens: list[int]) -> npt.NDArray[np.float32]:
+    """Logits after `tokens` by the recipe in torch, all in float32."""
+    with open_source(str(source_path)) as source:
+        options = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype="f32", activations="float32")
+        model = RECIPES[source.architecture].build(source, options)
+        buffers = dict(model.named_buffers())
+        for name, weight in model.weights.items():
+            values = torch.from_numpy(convert(weight, source).copy())
+            buffers[name].copy_(values.view(buffers[name].dtype).reshape(buffers[name].shape))
+        cache = torch.zeros(3, model.cache_layout.page_elements)
+        count = torch.tensor([len(tokens)])
+        logits, _ = model(torch.tensor([tokens]), torch.tensor([0]), count, torch.tensor([[1, 2]]), cache)
+    result: npt.NDArray[np.float32] = logits[0].numpy()
+    return result
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_program_computes_what_the_recipe_says(name: str, tmp_path: Path) -> None:
+    source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
+    exact = ("--activations", "float32", "--cache-dtype", "f32", "--batch-sizes", "1")
+    assert build(source, "-o", path, *exact, "--page-size", str(PAGE_SIZE), "--context", "64") == 0
+    expected = _recipe_logits(source, TOKENS)
+    with Engine.open(path) as engine:
+        whole = engine.logits(TOKENS)
+        decoded = engine.generate(TOKENS[:40], max_tokens=3).result.token_ids
+        assert list(decoded) == _greedy(engine, TOKENS[:40], len(decoded))
+    scale = float(np.abs(expected - expected.mean()).max())
+    assert scale > 0.5
+    assert float(np.abs(whole - expected).max()) < 1e-3 * scale
+
+
+def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:
+    """What decoding has to give, by prefills of the whole text."""
+    for _ in range(count):
+        tokens = [*tokens, int(engine.logits(tokens).argmax())]
+    return tokens[-count:] if count else []
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gemma3"])
+def test_int8_activations_are_close(name: str, tmp_path: Path) -> None:
+    source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
+    assert build(source, "-o", path, "--batch-sizes", "1", "--context", "64") == 0
+    expected = _recipe_logits(source, TOKENS)
+    with Engine.open(path) as engine:
+        found = engine.logits(TOKENS)
+    error, scale = np.abs(found - expected).max(), np.abs(expected - expected.mean()).max()
+    assert float(error) < 0.05 * float(scale)
