@@ -1,0 +1,220 @@
+"""Sums of packed weights times activations along k: what a matmul kernel does between its loops and its stores.
+
+Works on several weight streams (rows of tiles) and several tokens at once; accumulators are ordered stream by stream.
+"""
+
+from collections.abc import Callable
+
+from sharkpack.formats.packing import PackedLayout
+from sharkpack.templates.kernels.codes import halves, small_integers, unpack_block
+from sharkpack.templates.kernels.dot import byte_of, dot4
+from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
+
+PREFETCH_BYTES = 1024
+"""How far ahead of a single token's products the weights are asked for."""
+
+TileWriter = Callable[[list[str], str, list[str]], list[str]]
+
+
+class Products:
+    """Writes the products of one layout with float32 activations (binding `x`) or int8 ones (`codes`, `scales`, and
+    `remainders`, `remainder_sums` with `remainder`), k of them."""
+
+    def __init__(self, layout: PackedLayout, k: int, *, quantized: bool, remainder: bool) -> None:
+        self.layout, self.k, self.quantized, self.remainder = layout, k, quantized, remainder
+
+    def along_k(self, e: Emitter, streams: list[str], tokens: list[str]) -> list[str]:
+        """[stream][token] vectors of 16 outputs: the whole dot products of streams that begin at those bytes."""
+        sums = [e.floats(0.0)] * (len(streams) * len(tokens))
+        if self.layout.kind == "float":
+            return self._float_rows(e, streams, tokens, sums)
+        if self.layout.kind == "superblock":
+            return self._super_rows(e, streams, tokens, sums)
+        return self._simple_rows(e, streams, tokens, sums)
+
+    def _tiles(
+        self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str], count: int, write_tile: TileWriter
+    ) -> list[str]:
+        """Add the first `count` tiles of each stream; `write_tile` takes the tiles' first bytes and first block."""
+
+        def body(index: str, carried: list[str]) -> list[str]:
+            offset = e.mul(index, self.layout.tile_bytes)
+            bases = [e.add(stream, offset) for stream in streams]
+            if len(tokens) == 1:
+                self._prefetch(e, bases)
+            return write_tile(bases, e.mul(index, self.layout.tile_k // 32), carried)
+
+        return e.loop("%origin", e.index(count), 1, sums, F32, body)
+
+    def _prefetch(self, e: Emitter, bases: list[str]) -> None:
+        """Ask for a tile some way ahead: a single token's products are over before its weights could come."""
+        for base in bases:
+            for line in range(0, self.layout.tile_bytes, 64):
+                at = e.add(base, PREFETCH_BYTES + line)
+                e.do(f"memref.prefetch %weight[{at}], read, locality<3>, data : {e.memref('weight')}")
+
+    def _simple_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
+        each = self.layout.blocks_per_tile
+        whole, rest = divmod(self.k // 32, each)
+
+        def tile(bases: list[str], block: str, carried: list[str]) -> list[str]:
+            return self._simple_tile(e, bases, block, tokens, carried, each)
+
+        if whole:
+            sums = self._tiles(e, streams, tokens, sums, whole, tile)
+        if rest:
+            bases = [e.add(stream, whole * self.layout.tile_bytes) for stream in streams]
+            sums = self._simple_tile(e, bases, e.index(whole * each), tokens, sums, rest)
+        return sums
+
+    def _simple_tile(
+        self, e: Emitter, bases: list[str], block: str, tokens: list[str], sums: list[str], count: int
+    ) -> list[str]:
+        layout = self.layout
+        for b in range(count):
+            found: list[str] = []
+            for i, base in enumerate(bases):
+                codes = unpack_block(e, layout, e.add(base, b * layout.block_bytes))
+                scale = halves(e, e.add(base, layout.scales_offset(b)))
+                minimum = halves(e, e.add(base, layout.mins_offset(b))) if layout.has_min else None
+                mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
+                found += self._block(e, codes, [scale], [minimum], e.add(block, b), tokens, mine)
+            sums = found
+        return sums
+
+    def _super_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
+        def tile(bases: list[str], block: str, carried: list[str]) -> list[str]:
+            return self._super_tile(e, bases, block, tokens, carried)
+
+        return self._tiles(e, streams, tokens, sums, self.k // self.layout.tile_k, tile)
+
+    def _super_tile(self, e: Emitter, bases: list[str], block: str, tokens: list[str], sums: list[str]) -> list[str]:
+        layout = self.layout
+        scale = [halves(e, e.add(base, layout.d_offset)) for base in bases]
+        negative = [
+            e.op(f"arith.negf {halves(e, e.add(base, layout.dmin_offset))} : {F32}") if layout.has_min else None
+            for base in bases
+        ]
+        subs = 32 // layout.sub_block
+        for b in range(8):
+            found: list[str] = []
+            for i, base in enumerate(bases):
+                codes = unpack_block(e, layout, e.add(base, b * layout.block_bytes))
+                scales: list[str] = []
+                minimums: list[str | None] = []
+                for sub in range(b * subs, (b + 1) * subs):
+                    factor = small_integers(e, e.add(base, layout.scales_offset(sub)), signed=layout.signed_scales)
+                    scales.append(e.float_op("mulf", scale[i], factor))
+                    minimums.append(self._sub_minimum(e, base, sub, negative[i]))
+                mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
+                found += self._block(e, codes, scales, minimums, e.add(block, b), tokens, mine)
+            sums = found
+        return sums
+
+    def _sub_minimum(self, e: Emitter, base: str, sub: int, negative: str | None) -> str | None:
+        if negative is None:
+            return None
+        factor = small_integers(e, e.add(base, self.layout.mins_offset(sub)), signed=False)
+        return e.float_op("mulf", negative, factor)
+
+    def _block(
+        self,
+        e: Emitter,
+        codes: list[str],
+        scales: list[str],
+        minimums: list[str | None],
+        block: str,
+        tokens: list[str],
+        sums: list[str],
+    ) -> list[str]:
+        """Add one 16 x 32 block, given its 8 code vectors and the scale (and minimum) of each of its sub-blocks."""
+        groups = 8 // len(scales)
+        for sub, (scale, minimum) in enumerate(zip(scales, minimums, strict=True)):
+            part = range(sub * groups, (sub + 1) * groups)
+            if self.quantized:
+                pairs = [self._integer_dot(e, codes, part, block, token) for token in tokens]
+            else:
+                pairs = self._float_dots(e, codes, part, block, tokens, minimum is not None)
+            sums = [e.fma(value, scale, total) for (value, _), total in zip(pairs, sums, strict=True)]
+            if minimum:
+                sums = [e.fma(e.splat(x), minimum, total) for (_, x), total in zip(pairs, sums, strict=True)]
+        return sums
+
+    def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, str]:
+        """(sum of d * (code - zero point) * x, sum of d * x) over the groups of `part`: half a block, or all of it."""
+        halves = sorted({g // 4 for g in part})
+        sums = [e.load_scalar("scales", [token, block, e.index(2 + half)]) for half in halves]
+        if self.remainder:
+            sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
+        x_sum = sums[0]
+        for more in sums[1:]:
+            x_sum = e.op(f"arith.addf {x_sum}, {more} : f32")
+        value = None
+        if self.layout.zero_point is not None:
+            value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(-self.layout.zero_point)} : f32"))
+        for half in halves:
+            total = self._dot16(e, "codes", codes, half, block, token)
+            scale = e.load_scalar("scales", [token, block, e.index(half)])
+            if self.remainder:
+                fine = self._dot16(e, "remainders", codes, half, block, token)
+                total = e.op(f"arith.addi {e.op(f'arith.shli {total}, {e.integers(8)} : {I32}')}, {fine} : {I32}")
+                scale = e.op(f"arith.mulf {scale}, {e.float(1.0 / 256.0)} : f32")
+            dot = e.op(f"arith.sitofp {total} : {I32} to {F32}")
+            d = e.splat(scale)
+            value = e.fma(dot, d, value) if value else e.float_op("mulf", dot, d)
+        assert value is not None
+        return value, x_sum
+
+    def _dot16(self, e: Emitter, name: str, codes: list[str], half: int, block: str, token: str) -> str:
+        """Sum over one half of the block of codes * activations, i32: at most 16 * 255 * 128, so 8 bits more fit."""
+        total = e.integers(0)
+        for g in range(4 * half, 4 * half + 4):
+            total = dot4(e, total, codes[g], e.load_scalar(name, [token, e.add(e.mul(block, 8), g)]))
+        return total
+
+    def _float_dots(
+        self, e: Emitter, codes: list[str], part: range, block: str, tokens: list[str], sums: bool
+    ) -> list[tuple[str, str]]:
+        """As `_integer_dot`, for float32 activations of all tokens (the codes are widened once)."""
+        k0 = e.add(e.mul(block, 32), 4 * part[0])
+        totals, zero = [e.floats(0.0)] * len(tokens), self.layout.zero_point
+        for g in part:
+            words = e.bitcast(codes[g], I8, I32)
+            for j in range(4):
+                code = byte_of(e, words, j)
+                if zero is not None:
+                    code = e.op(f"arith.subi {code}, {e.integers(zero)} : {I32}")
+                weight = e.op(f"arith.sitofp {code} : {I32} to {F32}")
+                at = e.add(k0, 4 * (g - part[0]) + j)
+                totals = [
+                    e.fma(weight, e.splat(e.load_scalar("x", [token, at])), total)
+                    for token, total in zip(tokens, totals, strict=True)
+                ]
+        if not sums:
+            return [(total, "") for total in totals]
+        x_type = f"vector<{4 * len(part)}xf32>"
+        x_sums = [e.reduce("add", e.load("x", [token, k0], x_type), x_type) for token in tokens]
+        return list(zip(totals, x_sums, strict=True))
+
+    def _float_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
+        size = self.layout.element_bytes
+
+        def body(k: str, carried: list[str]) -> list[str]:
+            found: list[str] = []
+            for stream in streams:
+                weight = self._float_weights(e, e.add(stream, e.mul(k, 16 * size)))
+                for token in tokens:
+                    x = e.splat(e.load_scalar("x", [token, k]))
+                    found.append(e.fma(weight, x, carried[len(found)]))
+            return found
+
+        return e.loop("%origin", e.index(self.k), 1, sums, F32, body)
+
+    def _float_weights(self, e: Emitter, at: str) -> str:
+        if self.layout.name == "f16":
+            return halves(e, at)
+        raw = e.load("weight", [at], f"vector<{16 * self.layout.element_bytes}xi8>")
+        if self.layout.name == "f32":
+            return e.bitcast(raw, I8, F32)
+        short = e.bitcast(raw, "vector<32xi8>", "vector<16xbf16>")
+        return e.op(f"arith.extf {short} : vector<16xbf16> to {F32}")
