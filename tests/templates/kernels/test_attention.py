@@ -1,0 +1,203 @@
+"""Paged attention against a dense softmax in float64; memory that was never written holds NaN throughout."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from sharkpack.templates import ops
+from sharkpack.templates.kernels.attention import attention
+from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.kernels.isa import Isa
+from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.paged import PagedCache
+from tests.templates.kernel_runner import KernelRunner, isas_here
+from tests.templates.weights import error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    dtype: str
+    page_size: int
+    kv_heads: int
+    group: int
+    key: int
+    value: int
+    window: int
+    prefill: bool = True
+    scale: float = 0.17
+
+    @property
+    def heads(self) -> int:
+        return self.kv_heads * self.group
+
+    @property
+    def layout(self) -> CacheLayout:
+        return CacheLayout(
+            dtype="f16" if self.dtype == "f16" else "f32",
+            page_size=self.page_size,
+            layers=2,
+            kv_heads=self.kv_heads,
+            key_head_dim=self.key,
+            value_head_dim=self.value,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        return self.page_size, 2, self.kv_heads, self.key, self.value
+
+    @property
+    def kernel(self) -> Kernel:
+        return attention(self.layout, self.heads, self.scale, window=self.window or None, prefill=self.prefill)
+
+
+def _case(dtype: str, page_size: int, kv_heads: int, group: int, head: tuple[int, int], window: int) -> Case:
+    key, value = head
+    return Case(dtype=dtype, page_size=page_size, kv_heads=kv_heads, group=group, key=key, value=value, window=window)
+
+
+# Every group size from 1 to 9, every page size with each element type, windows within, at and past a page, tiles of
+# one query and of several; the last two as decode has them.
+CASES = [
+    _case("f32", 16, 2, 3, (32, 48), 0),
+    _case("f16", 16, 1, 1, (64, 64), 5),
+    _case("f32", 32, 1, 9, (32, 32), 32),
+    _case("f16", 32, 2, 2, (64, 64), 0),
+    _case("f16", 64, 1, 4, (128, 32), 20),
+    _case("f32", 64, 1, 1, (32, 16), 70),
+    _case("f16", 16, 1, 8, (32, 32), 33),
+    _case("f32", 16, 3, 5, (16, 16), 1),
+    _case("f32", 128, 1, 6, (32, 32), 100),
+    _case("f16", 32, 1, 4, (256, 256), 40),
+    replace(_case("f32", 16, 2, 3, (32, 48), 20), prefill=False),
+    replace(_case("f16", 64, 1, 7, (64, 32), 0), prefill=False),
+]
+
+TOLERANCE = 4e-6
+
+# start_positions, seq_lens, tokens each, table width in positions (a multiple of every page size)
+STEPS = {
+    "first token": ([0], [1], 1, 128),
+    "decode": ([37], [38], 1, 128),
+    "decode at a page's first and last slot": ([64, 63], [65, 64], 1, 128),
+    "prefill": ([0], [40], 40, 128),
+    "chunk": ([30], [35], 5, 128),
+    "two with padding": ([3, 15], [36, 17], 34, 128),
+    "long": ([200, 0], [203, 3], 3, 256),
+    "padding past the table": ([126, 0], [127, 1], 9, 128),
+}
+
+
+@cache
+def _runner(isa: Isa) -> KernelRunner:
+    return KernelRunner([case.kernel for case in CASES], isa)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The arguments of one call, which of its rows are real, and what those must give."""
+
+    q: torch.Tensor
+    where: tuple[torch.Tensor, ...]
+    filled: torch.Tensor
+    real: list[int]
+    wanted: NDArray[np.float64]
+
+
+@cache
+def _step(case: Case, name: str) -> Step:
+    starts, lens, each, positions = STEPS[name]
+    random = torch.Generator().manual_seed(len(name))
+    where, filled, keys, values = _fill(case, starts, lens, positions // case.page_size, random)
+    q = torch.randn(len(starts) * each, case.heads * case.key, generator=random)
+    wanted = _dense(case, q.double().numpy(), starts, lens, each, keys, values)
+    real = [n * each + t for n in range(len(starts)) for t in range(lens[n] - starts[n])]
+    return Step(q=q, where=where, filled=filled, real=real, wanted=wanted[real])
+
+
+@pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kernel.name)
+def test_attention(case: Case, isa: Isa) -> None:
+    for name in STEPS:
+        step = _step(case, name)
+        cache_after, y = _runner(isa)(case.kernel, 1, step.q, *step.where, step.filled.clone())
+        assert np.array_equal(cache_after, step.filled.numpy(), equal_nan=True)
+        assert error(y[step.real], step.wanted) < TOLERANCE, name
+        assert np.isfinite(y).all(), name  # padding's rows too: norms and products go on with them
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kernel.name)
+def test_eager_attention(case: Case) -> None:
+    for name in STEPS:
+        step = _step(case, name)
+        arguments = (1, case.heads, case.scale, case.window, case.prefill, *case.shape)
+        cache_after, y = ops.attention(step.q, *step.where, step.filled, *arguments)
+        assert torch.equal(cache_after.nan_to_num(7), step.filled.nan_to_num(7))
+        assert error(y[step.real], step.wanted) < TOLERANCE, name
+
+
+def _fill(
+    case: Case, starts: list[int], lens: list[int], width: int, random: torch.Generator
+) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """A cache of NaN but for layer 1 of each sequence's positions, and those keys and values [length, heads, dim]."""
+    sequences = len(starts)
+    page_ids = 1 + torch.randperm(sequences * width, generator=random).reshape(sequences, width)
+    dtype = torch.float16 if case.dtype == "f16" else torch.float32
+    flat = torch.full((1 + sequences * width, case.layout.page_elements), torch.nan, dtype=dtype)
+    paged = PagedCache(flat, *case.shape)
+    keys, values = [], []
+    for n, length in enumerate(lens):
+        k = (2 * torch.randn(length, case.kv_heads, case.key, generator=random)).to(dtype)
+        v = torch.randn(length, case.kv_heads, case.value, generator=random).to(dtype)
+        paged.write(1, k, v, page_ids[n : n + 1], torch.tensor([0]), torch.tensor([length]))
+        keys.append(k.double().numpy())
+        values.append(v.double().numpy())
+    return (page_ids, torch.tensor(starts), torch.tensor(lens)), flat, keys, values
+
+
+def _dense(
+    case: Case,
+    q: NDArray[np.float64],
+    starts: list[int],
+    lens: list[int],
+    each: int,
+    keys: list[NDArray[np.float64]],
+    values: list[NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Row by row, head by head, over the positions that the row sees."""
+    y = np.zeros((len(q), case.heads * case.value))
+    for row in range(len(q)):
+        n, t = divmod(row, each)
+        past = min(starts[n] + t + 1, lens[n])
+        first = max(past - case.window, 0) if case.window else 0
+        for head in range(case.heads):
+            query = q[row, head * case.key : (head + 1) * case.key]
+            scores = keys[n][first:past, head // case.group] @ query * case.scale
+            weights = np.exp(scores - scores.max())
+            out = weights @ values[n][first:past, head // case.group] / weights.sum()
+            y[row, head * case.value : (head + 1) * case.value] = out
+    return y
+
+
+@pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
+def test_scores_far_apart_and_far_from_zero(isa: Isa) -> None:
+    """The maximum grows from page to page by hundreds: what came before fades to nothing, nothing overflows."""
+    case = CASES[0]
+    where, filled, keys, values = _fill(case, [0], [48], 8, torch.Generator().manual_seed(1))
+    q = torch.randn(48, case.heads * case.key, generator=torch.Generator().manual_seed(2)) * 300
+    _, y = _runner(isa)(case.kernel, 1, q, *where, filled.clone())
+    assert error(y, _dense(case, q.double().numpy(), [0], [48], 48, keys, values)) < 1e-3
+
+
+def test_the_cases_cover_what_can_differ() -> None:
+    assert {case.group for case in CASES} == set(range(1, 10))
+    assert {(case.page_size, case.dtype) for case in CASES} >= {(p, d) for p in (16, 32, 64) for d in ("f16", "f32")}
+    assert {case.key for case in CASES} >= {32, 64, 128, 256}
+    assert len({case.kernel.row_tile for case in CASES}) > 3
+    windows = [(case.window, case.page_size) for case in CASES if case.window]
+    assert any(w < p for w, p in windows)
+    assert any(w == p for w, p in windows)
+    assert any(w > p for w, p in windows)

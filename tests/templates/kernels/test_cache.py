@@ -1,0 +1,101 @@
+"""rope_and_store: the rotated query, and what lies where in the pages afterwards; nothing else may change."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from sharkpack.templates import ops
+from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
+from sharkpack.templates.kernels.isa import Isa
+from sharkpack.templates.kernels.kernel import Kernel
+from tests.templates.kernel_runner import KernelRunner, isas_here
+from tests.templates.weights import error
+
+
+def _layout(dtype: str, page_size: int, kv_heads: int, key: int, value: int) -> CacheLayout:
+    return CacheLayout(
+        dtype="f16" if dtype == "f16" else "f32",
+        page_size=page_size,
+        layers=2,
+        kv_heads=kv_heads,
+        key_head_dim=key,
+        value_head_dim=value,
+    )
+
+
+# (layout, query heads, rotated dimensions): all of a head or part of it; keys and values of different widths.
+CASES = [
+    (_layout("f32", 16, 2, 32, 48), 6, 32),
+    (_layout("f16", 32, 1, 64, 64), 9, 32),
+    (_layout("f16", 64, 3, 128, 32), 3, 128),
+    (_layout("f32", 128, 1, 64, 16), 1, 64),
+]
+KERNELS = [rope_and_store(*case) for case in CASES]
+
+# start_positions, seq_lens, tokens each, table width. Padding: rows past seq_lens, some past the table.
+STEPS = {
+    "decode": ([0], [1], 1, 1),
+    "decode late": ([37], [38], 1, 3),
+    "prefill": ([0], [40], 40, 3),
+    "chunk across pages": ([13], [45], 32, 3),
+    "two with padding": ([3, 15], [36, 16], 34, 3),
+    "padding past the table": ([60, 0], [61, 1], 9, 4),
+    "four decode, one of them padding": ([5, 0, 31, 16], [6, 1, 32, 17], 1, 2),
+}
+
+
+@cache
+def _runner(isa: Isa) -> KernelRunner:
+    return KernelRunner(KERNELS, isa)
+
+
+@pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("case", range(len(CASES)), ids=lambda i: KERNELS[i].name)
+def test_keys_and_values_land_in_their_page(case: int, step: str, isa: Isa) -> None:
+    (layout, heads, rope_dim), kernel = CASES[case], KERNELS[case]
+    starts, lens, each, width = STEPS[step]
+    sequences, random = len(starts), torch.Generator().manual_seed(case)
+    rows, pages = sequences * each, 1 + sequences * width
+    dtype = torch.float16 if layout.dtype == "f16" else torch.float32
+    cache_before = torch.randn(pages, layout.page_elements, generator=random).to(dtype)
+    page_ids = 1 + torch.randperm(pages - 1, generator=random).reshape(sequences, width)
+    q, k, v = (
+        torch.randn(rows, count * size, generator=random)
+        for count, size in (
+            (heads, layout.key_head_dim),
+            (layout.kv_heads, layout.key_head_dim),
+            (layout.kv_heads, layout.value_head_dim),
+        )
+    )
+    angles = torch.randn(rows, rope_dim, generator=random)
+    where = page_ids, torch.tensor(starts), torch.tensor(lens)
+    shape = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
+    for layer in range(layout.layers):
+        wanted, wanted_q = ops.rope_and_store(q, k, v, angles, *where, cache_before, layer, heads, *shape)
+        found, found_q = _run(_runner(isa), kernel, layer, q, k, v, angles, *where, cache_before)
+        assert error(found_q, wanted_q) < 1e-6
+        # Page 0 takes what padding leaves, in no order. A rounding to float16 may fall on the other side of a tie.
+        assert error(found[1:], wanted[1:]) < (1e-3 if layout.dtype == "f16" else 1e-6)
+        untouched = (wanted == cache_before).numpy()[1:]
+        assert np.array_equal(found[1:][untouched], cache_before.numpy()[1:][untouched])
+        assert 0 < (~untouched).sum() <= sum(lens) * layout.layer_elements // layout.page_size
+
+
+def _run(run: KernelRunner, kernel: Kernel, layer: int, *tensors: torch.Tensor) -> list[np.ndarray]:
+    """The cache is given as a copy: the kernel writes in place."""
+    return run(kernel, layer, *tensors[:-1], tensors[-1].clone())
+
+
+def test_a_page_holds_every_layer_head_and_position_once() -> None:
+    """The eager view, at the kernel's layout: keys [head_dim][page], values [page][head_dim], no gap, no overlap."""
+    layout = _layout("f32", 16, 2, 32, 48)
+    assert layout.layer_elements == 2 * 16 * (32 + 48)
+    assert layout.page_elements == 2 * layout.layer_elements
+    numbered = torch.arange(layout.page_elements, dtype=torch.float32)[None]
+    paged = ops.PagedCache(numbered, 16, 2, 2, 32, 48)
+    parts = [part for layer in range(2) for part in (paged.keys(0, layer), paged.values(0, layer))]
+    assert [tuple(part.shape) for part in parts] == [(2, 32, 16), (2, 16, 48)] * 2
+    assert torch.equal(torch.cat([part.reshape(-1) for part in parts]), numbered[0])
