@@ -136,7 +136,7 @@ class Layer(torch.nn.Module):
         )
         x = self.post_attention_norm.add_to(x, self.attn_output(Rows.of(attended)))
         h = self.ffn_norm(x)
-        y = self.ffn_down(gated(self.ffn_gate(h), self.ffn_up(h), self.gelu))
+        y = self.ffn_down(gated(self.ffn_gate, self.ffn_up, h, self.gelu))
         return self.post_ffw_norm.add_to(x, y), cache
 
 

@@ -97,6 +97,11 @@ class Linear(torch.nn.Module):
         has_bias = optional_bias and table.has(f"{name}.bias")
         self.register_buffer("bias", table.vector(f"{name}.bias", n, row_order) if has_bias else None)
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether it takes int8 activations and nothing finer."""
+        return self.precision == "int8" and LAYOUTS[self.layout].kind != "float"
+
     def forward(self, x: Rows, residual: Tensor | None = None) -> Tensor:
         """[rows, k] -> [rows, n] (+ residual [rows, n])"""
         return product(x, self.weight, self.bias, residual, self.layout, self.n, self.k, self.precision)
@@ -149,9 +154,21 @@ class RMSNorm(torch.nn.Module):
         return y.reshape(x.shape)
 
 
-def gated(gate: Tensor, up: Tensor, activation: Literal["silu", "gelu", "gelu_f16"]) -> Rows:
-    """activation(gate) * up"""
-    return Rows(lambda: ops.gated(gate, up, activation), lambda: ops.gated_int8(gate, up, activation))
+def gated(gate: Linear, up: Linear, x: Rows, activation: Literal["silu", "gelu", "gelu_f16"]) -> Rows:
+    """activation(gate(x)) * up(x), for two products of the same shape and no bias."""
+
+    def float32() -> Tensor:
+        y: Tensor = ops.gated(gate(x), up(x), activation)
+        return y
+
+    def quantized() -> tuple[Tensor, ...]:
+        if not (gate.is_int8 and up.is_int8 and gate.n % 32 == 0):
+            return tuple(ops.gated_int8(gate(x), up(x), activation))
+        codes, scales = x.quantized()[:2]
+        layouts = (gate.layout, up.layout)
+        return tuple(ops.gated_matmul_int8(codes, scales, gate.weight, up.weight, activation, *layouts, gate.n, gate.k))
+
+    return Rows(float32, quantized)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

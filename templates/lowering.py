@@ -6,6 +6,7 @@ from typing import Any
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
 from sharkpack.templates.kernels.embedding import embedding
+from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import Activations, matmul
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
@@ -68,6 +69,9 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "rms_norm_int16": lambda c: _norm(c, "int8_remainder"),
     "gated": lambda c: gated(c.width("gate"), c.scalars["activation"], output="float32"),
     "gated_int8": lambda c: gated(c.width("gate"), c.scalars["activation"], output="int8"),
+    "gated_matmul_int8": lambda c: gated_matmul(
+        c.scalars["n"], c.scalars["k"], c.scalars["gate_layout"], c.scalars["up_layout"], c.scalars["activation"]
+    ),
     "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
     "attention": lambda c: attention(
         c.cache_layout(),

@@ -178,6 +178,42 @@ def _(gate: Tensor, up: Tensor, activation: str) -> tuple[Tensor, Tensor]:
     return _quantized_like(gate)
 
 
+@torch.library.custom_op(f"{NAMESPACE}::gated_matmul_int8", mutates_args=())
+def gated_matmul_int8(
+    x_codes: Tensor,
+    x_scales: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    activation: str,
+    gate_layout: str,
+    up_layout: str,
+    n: int,
+    k: int,
+) -> tuple[Tensor, Tensor]:
+    """quantize(gated(x . gate^T, x . up^T)) of int8 activations [rows, k] and packed weights [n, k]."""
+    made = [
+        matmul_int8(x_codes, x_scales, None, None, weight, None, None, layout, n, k)
+        for weight, layout in ((gate, gate_layout), (up, up_layout))
+    ]
+    return _quantize(gated(*made, activation))[:2]
+
+
+@gated_matmul_int8.register_fake
+def _(
+    x_codes: Tensor,
+    x_scales: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    activation: str,
+    gate_layout: str,
+    up_layout: str,
+    n: int,
+    k: int,
+) -> tuple[Tensor, Tensor]:
+    rows = x_codes.shape[0]
+    return x_codes.new_empty((rows, n)), x_scales.new_empty((rows, n // 32, 4))
+
+
 @torch.library.custom_op(f"{NAMESPACE}::rope_and_store", mutates_args=())
 def rope_and_store(
     q: Tensor,

@@ -98,7 +98,7 @@ class Layer(torch.nn.Module):
         )
         x = self.attn_output(Rows.of(attended), residual=x)
         h = self.ffn_norm(x)
-        return self.ffn_down(gated(self.ffn_gate(h), self.ffn_up(h), "silu"), residual=x), cache
+        return self.ffn_down(gated(self.ffn_gate, self.ffn_up, h, "silu"), residual=x), cache
 
 
 class Qwen2(CausalModel):

@@ -119,7 +119,7 @@ class _Attention:
 
     def _heads(self, e: Emitter, tokens: list[_Token], sequence: str, head: str) -> None:
         kd, vd, size = self.cache.key_head_dim, self.cache.value_head_dim, self.cache.page_size
-        rows = []
+        rows: list[_Row] = []
         for token in tokens:
             for g in range(self.together):
                 at = e.add(head, g)
@@ -184,7 +184,7 @@ class _Attention:
         positions = [
             e.op(f"arith.addi {wide(e.add(begin, LANES * v))}, {lanes} : {I32}") for v in range(self.score_vectors)
         ]
-        masked = []
+        masked: list[list[str]] = []
         for row in rows:
             end, start = wide(row.token.past), wide(row.token.first)
             masked.append([])

@@ -1,4 +1,4 @@
-"""Leaf functions over 16 lanes of f32 that several kernels use: exp, sigmoid, quantisation of 32 values to int8."""
+"""Leaf functions over 16 lanes of f32 that several kernels use: exp, sigmoid, gated units, quantisation to int8."""
 
 from sharkpack.templates.kernels.emitter import F32, I32, Emitter
 
@@ -26,36 +26,57 @@ def sigmoid_times(e: Emitter, x: str, factor: str) -> str:
     return e.float_op("divf", factor, e.float_op("addf", grown, e.floats(1.0)))
 
 
-def quantize_block(e: Emitter, low: str, high: str, row: str, block: str, *, remainder: bool) -> None:
-    """Write 32 values (two vectors) as int8 codes = round(x / d) and {d, d, d*sum, d*sum} of the two halves.
+def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = False) -> None:
+    """Write values 16 * tile .. of a row as int8 codes = round(x / d), and d and d*sum among its block's scales.
 
-    Each half of 16 has its own d = max|x| / 127: a quarter less error than one for all 32, for no byte more.
-    With `remainder`, also what rounding left, as int8 codes of d / 256, and d / 256 times their sum in each half.
+    Each half of a block of 32 has its own d = max|x| / 127: a quarter less error than one for all 32, for no byte more.
+    With `remainder`, also what rounding left, as int8 codes of d / 256, and d / 256 times their sum.
     Bindings: `codes` ?x(k/4)xi32, `scales` ?x(k/32)x4xf32, `remainders` as codes, `remainder_sums` ?x(k/32)x2xf32.
     """
-    for half, x in enumerate((low, high)):
-        largest = e.reduce("maximumf", e.op(f"math.absf {x} : {F32}"))
-        d = e.op(f"arith.mulf {largest}, {e.float(1.0 / 127.0)} : f32")
-        # A half of zeros (or of numbers so small that 127 / max overflows) has codes of zero, not NaN.
-        tiny = e.op(f"arith.maximumf {largest}, {e.float(1e-30)} : f32")
-        inverse = e.splat(e.op(f"arith.divf {e.float(127.0)}, {tiny} : f32"))
-        exact = e.float_op("mulf", x, inverse)
-        rounded = e.op(f"math.roundeven {exact} : {F32}")
-        total = _store_codes(e, rounded, "codes", row, block, half)
-        e.store_scalar(d, "scales", [row, block, e.index(half)])
-        e.store_scalar(e.op(f"arith.mulf {total}, {d} : f32"), "scales", [row, block, e.index(2 + half)])
-        if remainder:
-            left = e.float_op("mulf", e.float_op("subf", exact, rounded), e.floats(256.0))
-            left = e.float_op("minimumf", e.op(f"math.roundeven {left} : {F32}"), e.floats(127.0))
-            total = _store_codes(e, left, "remainders", row, block, half)
-            fine = e.op(f"arith.mulf {d}, {e.float(1.0 / 256.0)} : f32")
-            e.store_scalar(e.op(f"arith.mulf {total}, {fine} : f32"), "remainder_sums", [row, block, e.index(half)])
+    block = e.op(f"arith.divui {tile}, {e.index(2)} : index")
+    half = e.op(f"arith.remui {tile}, {e.index(2)} : index")
+    largest = e.reduce("maximumf", e.op(f"math.absf {x} : {F32}"))
+    d = e.op(f"arith.mulf {largest}, {e.float(1.0 / 127.0)} : f32")
+    # A half of zeros (or of numbers so small that 127 / max overflows) has codes of zero, not NaN.
+    tiny = e.op(f"arith.maximumf {largest}, {e.float(1e-30)} : f32")
+    exact = e.float_op("mulf", x, e.splat(e.op(f"arith.divf {e.float(127.0)}, {tiny} : f32")))
+    rounded = e.op(f"math.roundeven {exact} : {F32}")
+    total = _store_codes(e, rounded, "codes", row, tile)
+    e.store_scalar(d, "scales", [row, block, half])
+    e.store_scalar(e.op(f"arith.mulf {total}, {d} : f32"), "scales", [row, block, e.add(half, 2)])
+    if remainder:
+        left = e.float_op("mulf", e.float_op("subf", exact, rounded), e.floats(256.0))
+        left = e.float_op("minimumf", e.op(f"math.roundeven {left} : {F32}"), e.floats(127.0))
+        total = _store_codes(e, left, "remainders", row, tile)
+        fine = e.op(f"arith.mulf {d}, {e.float(1.0 / 256.0)} : f32")
+        e.store_scalar(e.op(f"arith.mulf {total}, {fine} : f32"), "remainder_sums", [row, block, half])
 
 
-def _store_codes(e: Emitter, rounded: str, name: str, row: str, block: str, half: int) -> str:
+def _store_codes(e: Emitter, rounded: str, name: str, row: str, tile: str) -> str:
     """Store 16 whole numbers as int8; returns their sum, f32."""
     integers = e.op(f"arith.fptosi {rounded} : {F32} to {I32}")
     bytes_ = e.op(f"arith.trunci {integers} : {I32} to vector<16xi8>")
     words = e.bitcast(bytes_, "vector<16xi8>", "vector<4xi32>")
-    e.store(words, name, [row, e.add(e.mul(block, 8), 4 * half)], "vector<4xi32>")
+    e.store(words, name, [row, e.mul(tile, 4)], "vector<4xi32>")
     return e.op(f"arith.sitofp {e.reduce('add', integers, I32)} : i32 to f32")
+
+
+def gate_times(e: Emitter, activation: str, gate: str, up: str) -> str:
+    """activation(gate) * up: `silu` is x sigmoid(x); `gelu` its tanh form, x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3));
+    `gelu_f16` the same from float16 to float16, which is what ggml's table computes."""
+    if activation == "silu":
+        return sigmoid_times(e, gate, e.float_op("mulf", gate, up))
+    if activation == "gelu":
+        return sigmoid_times(e, _gelu_argument(e, gate), e.float_op("mulf", gate, up))
+    gate = _through_half(e, gate)
+    return e.float_op("mulf", _through_half(e, sigmoid_times(e, _gelu_argument(e, gate), gate)), up)
+
+
+def _gelu_argument(e: Emitter, x: str) -> str:
+    cubic = e.fma(e.float_op("mulf", x, x), e.floats(0.0713548163), e.floats(1.5957691216))
+    return e.float_op("mulf", cubic, x)
+
+
+def _through_half(e: Emitter, x: str) -> str:
+    half = "vector<16xf16>"
+    return e.op(f"arith.extf {e.op(f'arith.truncf {x} : {F32} to {half}')} : {half} to {F32}")

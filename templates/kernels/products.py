@@ -18,10 +18,16 @@ TileWriter = Callable[[list[str], str, list[str]], list[str]]
 
 class Products:
     """Writes the products of one layout with float32 activations (binding `x`) or int8 ones (`codes`, `scales`, and
-    `remainders`, `remainder_sums` with `remainder`), k of them."""
+    `remainders`, `remainder_sums` with `remainder`), k of them.
 
-    def __init__(self, layout: PackedLayout, k: int, *, quantized: bool, remainder: bool) -> None:
+    `weight` names the binding of the packed stream; `x` begins the names of codes and scales.
+    """
+
+    def __init__(
+        self, layout: PackedLayout, k: int, *, quantized: bool, remainder: bool, weight: str = "weight", x: str = ""
+    ) -> None:
         self.layout, self.k, self.quantized, self.remainder = layout, k, quantized, remainder
+        self.weight, self.codes, self.scales = weight, f"{x}codes", f"{x}scales"
 
     def along_k(self, e: Emitter, streams: list[str], tokens: list[str]) -> list[str]:
         """[stream][token] vectors of 16 outputs: the whole dot products of streams that begin at those bytes."""
@@ -51,7 +57,7 @@ class Products:
         for base in bases:
             for line in range(0, self.layout.tile_bytes, 64):
                 at = e.add(base, PREFETCH_BYTES + line)
-                e.do(f"memref.prefetch %weight[{at}], read, locality<3>, data : {e.memref('weight')}")
+                e.do(f"memref.prefetch %{self.weight}[{at}], read, locality<3>, data : {e.memref(self.weight)}")
 
     def _simple_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
         each = self.layout.blocks_per_tile
@@ -74,9 +80,9 @@ class Products:
         for b in range(count):
             found: list[str] = []
             for i, base in enumerate(bases):
-                codes = unpack_block(e, layout, e.add(base, b * layout.block_bytes))
-                scale = halves(e, e.add(base, layout.scales_offset(b)))
-                minimum = halves(e, e.add(base, layout.mins_offset(b))) if layout.has_min else None
+                codes = unpack_block(e, layout, self.weight, e.add(base, b * layout.block_bytes))
+                scale = halves(e, self.weight, e.add(base, layout.scales_offset(b)))
+                minimum = halves(e, self.weight, e.add(base, layout.mins_offset(b))) if layout.has_min else None
                 mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, [scale], [minimum], e.add(block, b), tokens, mine)
             sums = found
@@ -90,32 +96,42 @@ class Products:
 
     def _super_tile(self, e: Emitter, bases: list[str], block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
-        scale = [halves(e, e.add(base, layout.d_offset)) for base in bases]
+        scale = [halves(e, self.weight, e.add(base, layout.d_offset)) for base in bases]
         negative = [
-            e.op(f"arith.negf {halves(e, e.add(base, layout.dmin_offset))} : {F32}") if layout.has_min else None
+            e.op(f"arith.negf {halves(e, self.weight, e.add(base, layout.dmin_offset))} : {F32}")
+            if layout.has_min
+            else None
             for base in bases
         ]
-        subs = 32 // layout.sub_block
-        for b in range(8):
+
+        def blocks(b: str, carried: list[str]) -> list[str]:
             found: list[str] = []
             for i, base in enumerate(bases):
-                codes = unpack_block(e, layout, e.add(base, b * layout.block_bytes))
-                scales: list[str] = []
-                minimums: list[str | None] = []
-                for sub in range(b * subs, (b + 1) * subs):
-                    factor = small_integers(e, e.add(base, layout.scales_offset(sub)), signed=layout.signed_scales)
-                    scales.append(e.float_op("mulf", scale[i], factor))
-                    minimums.append(self._sub_minimum(e, base, sub, negative[i]))
-                mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
+                codes = unpack_block(e, layout, self.weight, e.add(base, e.mul(b, layout.block_bytes)))
+                scales, minimums = self._sub_scales(e, base, b, scale[i], negative[i])
+                mine = carried[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, scales, minimums, e.add(block, b), tokens, mine)
-            sums = found
-        return sums
+            return found
 
-    def _sub_minimum(self, e: Emitter, base: str, sub: int, negative: str | None) -> str | None:
-        if negative is None:
-            return None
-        factor = small_integers(e, e.add(base, self.layout.mins_offset(sub)), signed=False)
-        return e.float_op("mulf", negative, factor)
+        # A loop, not eight copies: the code of a kernel would be eight times as long to compile and no faster.
+        return e.loop("%origin", e.index(8), 1, sums, F32, blocks)
+
+    def _sub_scales(
+        self, e: Emitter, base: str, block: str, scale: str, negative: str | None
+    ) -> tuple[list[str], list[str | None]]:
+        """Scale and minimum (None where the layout has none) of each sub-block of a block of a super-block."""
+        layout, subs = self.layout, 32 // self.layout.sub_block
+        scales: list[str] = []
+        minimums: list[str | None] = []
+        for sub in range(subs):
+            at = e.add(base, e.mul(block, 16 * subs))
+            factor = small_integers(e, self.weight, e.add(at, layout.scales_offset(sub)), signed=layout.signed_scales)
+            scales.append(e.float_op("mulf", scale, factor))
+            minimums.append(None)
+            if negative is not None:
+                factor = small_integers(e, self.weight, e.add(at, layout.mins_offset(sub)), signed=False)
+                minimums[-1] = e.float_op("mulf", negative, factor)
+        return scales, minimums
 
     def _block(
         self,
@@ -143,7 +159,7 @@ class Products:
     def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, str]:
         """(sum of d * (code - zero point) * x, sum of d * x) over the groups of `part`: half a block, or all of it."""
         halves = sorted({g // 4 for g in part})
-        sums = [e.load_scalar("scales", [token, block, e.index(2 + half)]) for half in halves]
+        sums = [e.load_scalar(self.scales, [token, block, e.index(2 + half)]) for half in halves]
         if self.remainder:
             sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
         x_sum = sums[0]
@@ -153,8 +169,8 @@ class Products:
         if self.layout.zero_point is not None:
             value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(-self.layout.zero_point)} : f32"))
         for half in halves:
-            total = self._dot16(e, "codes", codes, half, block, token)
-            scale = e.load_scalar("scales", [token, block, e.index(half)])
+            total = self._dot16(e, self.codes, codes, half, block, token)
+            scale = e.load_scalar(self.scales, [token, block, e.index(half)])
             if self.remainder:
                 fine = self._dot16(e, "remainders", codes, half, block, token)
                 total = e.op(f"arith.addi {e.op(f'arith.shli {total}, {e.integers(8)} : {I32}')}, {fine} : {I32}")
@@ -212,8 +228,8 @@ class Products:
 
     def _float_weights(self, e: Emitter, at: str) -> str:
         if self.layout.name == "f16":
-            return halves(e, at)
-        raw = e.load("weight", [at], f"vector<{16 * self.layout.element_bytes}xi8>")
+            return halves(e, self.weight, at)
+        raw = e.load(self.weight, [at], f"vector<{16 * self.layout.element_bytes}xi8>")
         if self.layout.name == "f32":
             return e.bitcast(raw, I8, F32)
         short = e.bitcast(raw, "vector<32xi8>", "vector<16xbf16>")

@@ -6,7 +6,7 @@ Each writes float32, or int8 codes, or int8 codes with remainders: rows are quan
 from collections.abc import Callable
 from typing import Literal
 
-from sharkpack.templates.kernels.elementwise import quantize_block, sigmoid_times
+from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
@@ -50,21 +50,11 @@ def quantize_rows(k: int) -> Kernel:
 
 
 def gated(k: int, activation: str, *, output: Output) -> Kernel:
-    """activation(gate) * up, [rows, k].
-
-    `silu` is x sigmoid(x); `gelu` its tanh form, x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)); `gelu_f16` the same from
-    float16 to float16, which is what ggml's table computes.
-    """
+    """activation(gate) * up, [rows, k]."""
 
     def body(e: Emitter, row: str) -> None:
         def value(i: str) -> str:
-            gate, up = e.load("gate", [row, i], F32), e.load("up", [row, i], F32)
-            if activation == "silu":
-                return sigmoid_times(e, gate, e.float_op("mulf", gate, up))
-            if activation == "gelu":
-                return sigmoid_times(e, _gelu_argument(e, gate), e.float_op("mulf", gate, up))
-            gate = _through_half(e, gate)
-            return e.float_op("mulf", _through_half(e, sigmoid_times(e, _gelu_argument(e, gate), gate)), up)
+            return gate_times(e, activation, e.load("gate", [row, i], F32), e.load("up", [row, i], F32))
 
         _write_row(e, k, row, value, output)
 
@@ -72,26 +62,15 @@ def gated(k: int, activation: str, *, output: Output) -> Kernel:
     return _kernel(name, [_rows("gate", k), _rows("up", k)], k, output, body)
 
 
-def _gelu_argument(e: Emitter, x: str) -> str:
-    cubic = e.fma(e.float_op("mulf", x, x), e.floats(0.0713548163), e.floats(1.5957691216))
-    return e.float_op("mulf", cubic, x)
-
-
-def _through_half(e: Emitter, x: str) -> str:
-    half = "vector<16xf16>"
-    return e.op(f"arith.extf {e.op(f'arith.truncf {x} : {F32} to {half}')} : {half} to {F32}")
-
-
 def _write_row(e: Emitter, k: int, row: str, value: Callable[[str], str], output: Output) -> None:
     if output == "float32":
         e.each("%origin", e.index(k), 16, lambda i: e.store(value(i), "y", [row, i], F32))
         return
 
-    def block(b: str) -> None:
-        i = e.mul(b, 32)
-        quantize_block(e, value(i), value(e.add(i, 16)), row, b, remainder=output == "int8_remainder")
+    def tile(t: str) -> None:
+        quantize_half(e, value(e.mul(t, 16)), row, t, remainder=output == "int8_remainder")
 
-    e.each("%origin", e.index(k // 32), 1, block)
+    e.each("%origin", e.index(k // 16), 1, tile)
 
 
 def _kernel(
@@ -104,12 +83,16 @@ def _kernel(
 
     outputs = [_rows("y", k, "write")]
     if output != "float32":
-        outputs = [_codes("codes", k), _blocks("scales", k, 4)]
-    if output == "int8_remainder":
-        outputs += [_codes("remainders", k), _blocks("remainder_sums", k, 2)]
+        outputs = quantized_outputs(k, remainder=output == "int8_remainder")
     return Kernel(
         name=name, bindings=(*inputs, *outputs), dimensions={"rows": (inputs[0].name, 0)}, row_tile=ROWS_EACH, body=body
     )
+
+
+def quantized_outputs(k: int, *, remainder: bool = False) -> list[Binding]:
+    """The bindings that `quantize_half` writes for rows of k."""
+    found = [_codes("codes", k), _blocks("scales", k, 4)]
+    return [*found, _codes("remainders", k), _blocks("remainder_sums", k, 2)] if remainder else found
 
 
 def _rows(name: str, k: int, access: Literal["read", "write"] = "read") -> Binding:

@@ -1,0 +1,72 @@
+"""activation(x . gate^T) * (x . up^T), quantised as it is made: the first half of a feed-forward block in one kernel.
+
+Sixteen outputs are one half of a block of activations, with a scale of its own, so that each tile can quantise what it
+makes and nothing is written in float32.
+"""
+
+from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
+from sharkpack.templates.kernels.emitter import Binding, Emitter
+from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.matmul import GROUP_BYTES, STREAMS, TOKEN_TILE
+from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.rows import quantized_outputs
+
+
+def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: str) -> Kernel:
+    """int8 activations x [rows, k] and packed weights [n, k] -> int8 activations [rows, n]; n a multiple of 32."""
+    writer = _GatedMatmul(n, k, gate_layout, up_layout, activation)
+    return Kernel(
+        name=f"{activation}_matmul_{gate_layout}_{up_layout}_n{n}_k{k}",
+        bindings=(
+            Binding(name="gate", memref=f"{writer.bytes[0]}xi8", tensor=f"{writer.bytes[0]}xi8"),
+            Binding(name="up", memref=f"{writer.bytes[1]}xi8", tensor=f"{writer.bytes[1]}xi8"),
+            Binding(name="x_codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
+            Binding(name="x_scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32"),
+            *quantized_outputs(n),
+        ),
+        dimensions={"rows": ("x_codes", 0)},
+        groups=writer.groups,
+        body=writer.write,
+    )
+
+
+class _GatedMatmul:
+    def __init__(self, n: int, k: int, gate_layout: str, up_layout: str, activation: str) -> None:
+        layouts = [LAYOUTS[gate_layout], LAYOUTS[up_layout]]
+        self.activation = activation
+        self.row_tiles = n // 16
+        self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
+        self.products = [
+            Products(layout, k, quantized=True, remainder=False, weight=name, x="x_")
+            for layout, name in zip(layouts, ("gate", "up"), strict=True)
+        ]
+        share = min(GROUP_BYTES * self.row_tiles // sum(self.bytes), -(-self.row_tiles // 4))
+        self.tiles_each = STREAMS * max(1, share // STREAMS)
+        self.groups = -(-self.row_tiles // self.tiles_each)
+
+    def write(self, e: Emitter) -> None:
+        first = e.mul("%group_x", self.tiles_each)
+        last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
+        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(TOKEN_TILE)} : index')} : index")
+
+        def many_tokens(tile: str) -> None:
+            e.each("%origin", whole, TOKEN_TILE, lambda token: self._outputs(e, [tile], token, TOKEN_TILE))
+
+        def single_tokens(tile: str) -> None:
+            tiles = [e.add(tile, i) for i in range(STREAMS)]
+            e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
+
+        e.each(first, last, 1, many_tokens)
+        e.each(first, last, STREAMS, single_tokens)
+
+    def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:
+        tokens = [e.add(token, m) for m in range(count)]
+        gate, up = (
+            products.along_k(e, [e.mul(tile, nbytes // self.row_tiles) for tile in tiles], tokens)
+            for products, nbytes in zip(self.products, self.bytes, strict=True)
+        )
+        for i, tile in enumerate(tiles):
+            for m, row in enumerate(tokens):
+                value = gate_times(e, self.activation, gate[i * count + m], up[i * count + m])
+                quantize_half(e, value, row, tile)

@@ -1,0 +1,40 @@
+"""The fused first half of a feed-forward block: the same numbers as its three operations one after the other."""
+
+import pytest
+import torch
+
+from sharkpack.templates import ops
+from sharkpack.templates.kernels.gated_matmul import gated_matmul
+from sharkpack.templates.kernels.isa import Isa
+from tests.templates.kernel_runner import KernelRunner, isas_here
+from tests.templates.weights import random_matrix
+
+# Layouts of gate and up, outputs, activation: one pair of tiles, an odd number of pairs, layouts that differ.
+CASES = [
+    ("q4_1", "q4_1", 32, 96, "silu"),
+    ("q5_0", "q8_0", 96, 64, "gelu"),
+    ("q4_k", "q6_k", 64, 256, "gelu_f16"),
+]
+
+
+@pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
+def test_fused_is_the_three_operations(isa: Isa) -> None:
+    torch.manual_seed(1)
+    kernels = [gated_matmul(n, k, gate, up, activation) for gate, up, n, k, activation in CASES]
+    run = KernelRunner(kernels, isa)
+    for kernel, (gate_layout, up_layout, n, k, activation) in zip(kernels, CASES, strict=True):
+        gate, up = (
+            torch.from_numpy(random_matrix(layout, n, k, seed=seed).packed)
+            for seed, layout in enumerate((gate_layout, up_layout))
+        )
+        for rows in (1, 4, 7):
+            codes, scales = ops.quantize(torch.randn(rows, k))
+            expected = ops.gated_matmul_int8(codes, scales, gate, up, activation, gate_layout, up_layout, n, k)
+            found_codes, found_scales = run(kernel, gate, up, codes, scales)
+            wanted_codes, wanted_scales = (t.numpy() for t in expected)
+            largest = abs(wanted_scales).max()
+            assert abs(found_codes.astype(int) - wanted_codes).max() <= 1
+            assert abs(found_scales[..., :2] - wanted_scales[..., :2]).max() <= 2e-3 * largest
+            values = (t.reshape(rows, -1, 2, 16) for t in (found_codes.astype(float), wanted_codes.astype(float)))
+            exact = [v * s[..., :2, None] for v, s in zip(values, (found_scales, wanted_scales), strict=True)]
+            assert abs(exact[0] - exact[1]).max() <= 1.01 * wanted_scales[..., :2].max()
