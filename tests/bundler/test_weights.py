@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.weights import convert, write_parameters
 from sharkpack.formats.irpa import plan_irpa, read_irpa_index
 from sharkpack.formats.packing import LAYOUTS, unpack
@@ -43,7 +43,8 @@ def test_a_matrix_keeps_its_type_and_values(source: SourceModel, name: str) -> N
     layout, (n, k) = tensor.type_name.lower(), tensor.shape
     weight = PackedWeight(name=name, layout=layout, shape=(n, k))
     made = convert(weight, source)
-    assert (made.dtype, made.nbytes) == (np.uint8, weight.nbytes)
+    assert made.dtype == np.uint8
+    assert made.nbytes == weight.nbytes
     assert np.array_equal(unpack(LAYOUTS[layout], made, (n, k)), _values(source, name))
 
 
@@ -84,7 +85,7 @@ def test_the_parameter_file(source: SourceModel, tmp_path: Path) -> None:
     held: list[str] = []
     most_held: list[int] = []
 
-    def watched(name: str) -> object:
+    def watched(name: str) -> SourceTensor:
         tensor = source.tensor(name)
 
         def read() -> np.ndarray:

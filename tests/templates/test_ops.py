@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sharkpack.templates import ops
+from sharkpack.templates.paged import PagedCache
 from tests.templates.weights import error, random_matrix
 
 
@@ -117,7 +118,7 @@ def test_rotation_pairs_halves(rope_dim: int) -> None:
     where = torch.tensor([[1]]), torch.tensor([0]), torch.tensor([1])
     flat = torch.zeros(2, 16 * 64)
     cache, rotated = ops.rope_and_store(q, k, v, angles, *where, flat, 0, 2, 16, 1, 1, 32, 32)
-    keys, values = ops.PagedCache(cache, 16, 1, 1, 32, 32).read(0, torch.tensor([1]), 1)
+    keys, values = PagedCache(cache, 16, 1, 1, 32, 32).read(0, torch.tensor([1]), 1)
     half = rope_dim // 2
     for before, after in zip([*q.reshape(2, 32), k[0]], [*rotated.reshape(2, 32), keys[0, 0]], strict=True):
         turned = torch.complex(before[:half], before[half:rope_dim]) * torch.polar(torch.ones(half), theta)

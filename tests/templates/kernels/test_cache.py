@@ -10,6 +10,7 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.paged import PagedCache
 from tests.templates.kernel_runner import KernelRunner, isas_here
 from tests.templates.weights import error
 
@@ -95,7 +96,7 @@ def test_a_page_holds_every_layer_head_and_position_once() -> None:
     assert layout.layer_elements == 2 * 16 * (32 + 48)
     assert layout.page_elements == 2 * layout.layer_elements
     numbered = torch.arange(layout.page_elements, dtype=torch.float32)[None]
-    paged = ops.PagedCache(numbered, 16, 2, 2, 32, 48)
+    paged = PagedCache(numbered, 16, 2, 2, 32, 48)
     parts = [part for layer in range(2) for part in (paged.keys(0, layer), paged.values(0, layer))]
     assert [tuple(part.shape) for part in parts] == [(2, 32, 16), (2, 16, 48)] * 2
     assert torch.equal(torch.cat([part.reshape(-1) for part in parts]), numbered[0])
