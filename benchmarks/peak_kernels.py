@@ -1,0 +1,98 @@
+"""Two kernels that do nothing but saturate: one reads memory, one multiplies bytes. Written as the product's are."""
+
+from sharkpack.templates.kernels.dot import dot4
+from sharkpack.templates.kernels.emitter import I8, I32, Binding, Emitter
+from sharkpack.templates.kernels.isa import Isa
+from sharkpack.templates.kernels.kernel import Kernel
+
+ROW_WORDS = 1 << 19
+"""32-bit words of a row of the buffer that `streaming_sum` reads: 2 MiB, one workgroup's part."""
+
+DOT_ACCUMULATORS = 16
+DOT_LOOPS = 100_000
+DOT_MACS_PER_ROW = DOT_ACCUMULATORS * DOT_LOOPS * 64
+
+
+def streaming_sum(streams: int, prefetch_bytes: int) -> Kernel:
+    """Sums of each row of `data`; a row is read as `streams` streams side by side, 4 accumulators each."""
+
+    def body(e: Emitter) -> None:
+        part = ROW_WORDS // streams
+
+        def read(at: str, sums: list[str]) -> list[str]:
+            found: list[str] = []
+            for stream in range(streams):
+                for line in range(4):
+                    word = e.add(at, stream * part + 16 * line)
+                    if prefetch_bytes:
+                        ahead = e.add(word, prefetch_bytes // 4)
+                        e.do(f"memref.prefetch %data[%group_x, {ahead}], read, locality<3>, data : {e.memref('data')}")
+                    value = e.load("data", ["%group_x", word], I32)
+                    found.append(e.op(f"arith.addi {sums[len(found)]}, {value} : {I32}"))
+            return found
+
+        sums = e.loop("%origin", e.index(part), 64, [e.integers(0)] * (4 * streams), I32, read)
+        _store_total(e, sums)
+
+    return Kernel(
+        name=f"streaming_sum_{streams}_{prefetch_bytes}",
+        bindings=(
+            Binding(name="data", memref=f"?x{ROW_WORDS}xi32", tensor=f"?x{ROW_WORDS}xi32"),
+            Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),
+        ),
+        body=body,
+        dimensions={"rows": ("data", 0)},
+        row_tile=1,
+    )
+
+
+def integer_dots() -> Kernel:
+    """Nothing but the integer product's leaf, in registers: DOT_MACS_PER_ROW products a row of `codes`."""
+
+    def body(e: Emitter) -> None:
+        codes = e.load("codes", ["%group_x", "%origin"], I8)
+        word = e.load_scalar("words", ["%group_x", "%origin"])
+
+        def multiply(_: str, sums: list[str]) -> list[str]:
+            return [dot4(e, total, codes, word) for total in sums]
+
+        sums = e.loop("%origin", e.index(DOT_LOOPS), 1, [e.integers(i) for i in range(DOT_ACCUMULATORS)], I32, multiply)
+        _store_total(e, sums)
+
+    return Kernel(
+        name="integer_dots",
+        bindings=(
+            Binding(name="codes", memref="?x64xi8", tensor="?x64xi8"),
+            Binding(name="words", memref="?x16xi32", tensor="?x16xi32"),
+            Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),
+        ),
+        body=body,
+        dimensions={"rows": ("codes", 0)},
+        row_tile=1,
+    )
+
+
+def _store_total(e: Emitter, sums: list[str]) -> None:
+    total = sums[0]
+    for more in sums[1:]:
+        total = e.op(f"arith.addi {total}, {more} : {I32}")
+    e.store(total, "sums", ["%group_x", "%origin"], I32)
+
+
+def module_text(kernels: list[Kernel], isa: Isa) -> str:
+    """A module that exports each kernel's function as `call_<name>`; every kernel has one output."""
+    parts = [kernel.layout_alias for kernel in kernels] + ["module @module {"]
+    for kernel in kernels:
+        inputs = [binding for binding in kernel.bindings if binding.access == "read"]
+        (output,) = (binding for binding in kernel.bindings if binding.access == "write")
+        arguments = ", ".join(f"%{binding.name}: tensor<{binding.tensor}>" for binding in inputs)
+        names = ", ".join(f"%{binding.name}" for binding in inputs)
+        types = ", ".join(f"tensor<{binding.tensor}>" for binding in inputs)
+        result = f"tensor<{output.tensor}>"
+        parts += [
+            kernel.render(isa),
+            f"func.func @call_{kernel.name}({arguments}) -> {result} {{",
+            f"  %made = util.call @{kernel.name}({names}) : ({types}) -> {result}",
+            f"  return %made : {result}\n}}",
+        ]
+    return "\n".join([*parts, "}"])

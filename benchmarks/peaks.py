@@ -1,0 +1,96 @@
+"""What this machine can do at best: bytes read a second, and byte products a second.
+
+Run as a process of its own (IREE fixes the number of threads for the whole process); prints JSON.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.processes import run
+
+BUFFER_BYTES = 512 << 20
+DOT_ROWS = 64
+SHAPES = ((1, 0), (1, 2048), (2, 0), (2, 2048), (4, 0), (4, 1024))
+"""(streams, bytes asked for ahead) of the readers; the fastest one's figure is the machine's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """One measurement. bandwidth: bytes read a second. macs: products of bytes, added to 32 bits, a second."""
+
+    threads: int
+    bandwidth: float
+    macs: float
+
+
+def measure_peaks(threads: int, *, repeats: int = 3) -> Peaks:
+    """In a fresh process: the best of `repeats` calls of each kernel."""
+    found = run([sys.executable, "-m", "benchmarks.peaks", "--threads", str(threads), "--repeats", str(repeats)])
+    return Peaks(threads=threads, **json.loads(found.stdout))
+
+
+def main() -> int:
+    """Measure in this process and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    found = parser.parse_args()
+    bandwidth, macs = _measure(found.threads, found.repeats)
+    json.dump({"bandwidth": bandwidth, "macs": macs}, sys.stdout)
+    return 0
+
+
+def _measure(threads: int, repeats: int) -> tuple[float, float]:
+    import iree.runtime as rt
+    import numpy as np
+
+    from benchmarks.peak_kernels import DOT_MACS_PER_ROW, ROW_WORDS, integer_dots, streaming_sum
+
+    device = _device(rt, threads)
+    readers = [streaming_sum(*shape) for shape in SHAPES]
+    dots = integer_dots()
+    module = _load(rt, device, [*readers, dots])
+    data = np.ones((BUFFER_BYTES // 4 // ROW_WORDS, ROW_WORDS), np.int32)
+    buffer = rt.asdevicearray(device, data)
+    del data
+    seconds = min(_best(module[f"call_{reader.name}"], (buffer,), repeats) for reader in readers)
+    codes = rt.asdevicearray(device, np.ones((DOT_ROWS, 64), np.int8))
+    words = rt.asdevicearray(device, np.full((DOT_ROWS, 16), 0x01010101, np.int32))
+    dot_seconds = _best(module[f"call_{dots.name}"], (codes, words), repeats)
+    return BUFFER_BYTES / seconds, DOT_ROWS * DOT_MACS_PER_ROW / dot_seconds
+
+
+def _device(rt: Any, threads: int) -> Any:
+    if threads == 1:
+        return rt.get_device("local-sync")
+    rt.flags.parse_flags(f"--task_topology_group_count={threads}")
+    return rt.get_device("local-task")
+
+
+def _load(rt: Any, device: Any, kernels: list[Any]) -> Any:
+    from benchmarks.peak_kernels import module_text
+    from sharkpack.bundler.compiler import compile_module, host_cpu
+    from sharkpack.bundler.targets import best_of_host
+
+    target = best_of_host(*host_cpu())
+    config = rt.Config(device=device)
+    code = compile_module(module_text(kernels, target.isa), target)
+    return rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
+
+
+def _best(function: Any, arguments: tuple[Any, ...], repeats: int) -> float:
+    """The shortest of `repeats` calls, after one that warms up."""
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        function(*arguments).to_host()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Fresh processes, measured through launch.py. Knows nothing of what they run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.launch import busy_seconds
+
+ROOT = Path(__file__).parent.parent
+QUIET_SHARE = 0.1
+
+
+class BenchmarkError(Exception):
+    """What stops a run; the message says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A process that has ended. Seconds count from its start; memory in bytes.
+
+    others_share: what other processes used of the machine's CPU time meanwhile, 0 to 1. anonymous_bytes: sampled, and
+    only where asked for.
+    """
+
+    stdout: str
+    first_output_s: float | None
+    exit_s: float
+    peak_bytes: int
+    anonymous_bytes: int | None
+    others_share: float
+
+
+def run(command: Sequence[str | Path], *, watch_memory: bool = False, timeout: float = 600) -> Run:
+    """Run a command in a fresh process, the repository as its folder. Raises BenchmarkError where it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "launch.py"), *["--anonymous"] * watch_memory, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchmarkError(f"{words[0]} could not be started: {done.stderr.strip()[-500:]}")
+    found = json.loads(done.stdout)
+    if found["status"] != 0:
+        last = (found["stderr"].strip() or "no message").splitlines()[-1]
+        raise BenchmarkError(f"status {found['status']} from: {' '.join(words)}: {last}")
+    return _read(found)
+
+
+def _read(found: dict[str, Any]) -> Run:
+    capacity = found["exit_s"] * (os.cpu_count() or 1)
+    return Run(
+        stdout=found["stdout"],
+        first_output_s=found["first_output_s"],
+        exit_s=found["exit_s"],
+        peak_bytes=found["peak_bytes"],
+        anonymous_bytes=found["anonymous_bytes"],
+        others_share=min(1.0, found["others_cpu_s"] / capacity),
+    )
+
+
+def wait_for_quiet(patience_s: float, *, interval_s: float = 0.3) -> None:
+    """Return when the machine's CPUs are at most a tenth busy over `interval_s`, or when patience is over."""
+    end = time.perf_counter() + patience_s
+    while time.perf_counter() < end:
+        busy, started = busy_seconds(), time.perf_counter()
+        time.sleep(interval_s)
+        share = (busy_seconds() - busy) / ((time.perf_counter() - started) * (os.cpu_count() or 1))
+        if share <= QUIET_SHARE:
+            return

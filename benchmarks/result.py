@@ -1,0 +1,88 @@
+"""Everything one run found, and its JSON."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import Machine
+from benchmarks.peaks import Peaks
+from benchmarks.samples import Comparison, Sample, compare
+from benchmarks.tasks import TASKS
+from benchmarks.weights import Weights
+
+VERSION = 1
+
+
+@dataclass(kw_only=True)
+class Result:
+    """weights, build_seconds: by the model's name. peaks: several a thread count, spread over the run."""
+
+    machine: Machine
+    command: str
+    llama_cpp: dict[str, str]
+    samples: list[Sample] = field(default_factory=list)
+    peaks: list[Peaks] = field(default_factory=list)
+    weights: dict[str, Weights] = field(default_factory=dict)
+    build_seconds: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        return compare(self.samples)
+
+    def bandwidth(self, threads: int) -> float:
+        """The best bytes a second that reading reached in this run; nan where it was not measured."""
+        return max((peak.bandwidth for peak in self.peaks if peak.threads == threads), default=float("nan"))
+
+    def macs(self, threads: int) -> float:
+        """The best products a second that the integer dots reached in this run; nan where not measured."""
+        return max((peak.macs for peak in self.peaks if peak.threads == threads), default=float("nan"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fraction:
+    """How much of what the machine can do one of our medians is. `what`: "bandwidth" or "byte products"."""
+
+    model: str
+    threads: int
+    task: str
+    what: str
+    reached: float
+    possible: float
+
+    @property
+    def value(self) -> float:
+        return self.reached / self.possible
+
+
+def fractions(result: Result) -> Iterator[Fraction]:
+    """Of the read bandwidth for decoding one sequence, of the byte products for prefill."""
+    for found in result.comparisons:
+        task, weights = TASKS[found.task], result.weights[found.model]
+        if task.kind == "decode":
+            what, possible = "bandwidth", result.bandwidth(found.threads)
+            reached = found.ours * weights.bytes_per_token
+        elif task.kind == "prefill":
+            what, possible = "byte products", result.macs(found.threads)
+            reached = found.ours / task.prompt * weights.prefill_macs(task.prompt)
+        else:
+            continue
+        yield Fraction(
+            model=found.model, threads=found.threads, task=found.task, what=what, reached=reached, possible=possible
+        )
+
+
+def to_json(result: Result) -> str:
+    """Every sample, what was made of them, and what they were measured on."""
+    comparisons = [{**asdict(found), "ratio": found.ratio} for found in result.comparisons]
+    parts = [{**asdict(found), "fraction": found.value} for found in fractions(result)]
+    document: dict[str, Any] = {"version": VERSION, **asdict(result), "comparisons": comparisons, "fractions": parts}
+    return json.dumps(document, indent=1) + "\n"
+
+
+def write_json(result: Result, path: Path) -> None:
+    """Write `to_json` to a file, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(result), encoding="utf-8")
