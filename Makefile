@@ -6,11 +6,12 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 PROMPT ?= Explain in two sentences why the sky is blue.
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 BUNDLE := build/SmolLM2-135M-Instruct.shark
 
-.PHONY: demo test check lint format clean
+.PHONY: demo test check bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-build
@@ -30,6 +31,10 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Beside llama.cpp, which it builds the first time (minutes); BENCH_ARGS=--quick for a look. See benchmarks/README.md.
+bench: $(VENV)/.installed-build
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist

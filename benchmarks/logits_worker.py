@@ -1,4 +1,4 @@
-"""A bundle's logits at the later positions of a text, in this process: prefill of the first part, decode of the rest."""
+"""A bundle's logits at the later positions of a text: prefills the first part, decodes the rest, in this process."""
 
 import argparse
 import json
