@@ -149,9 +149,8 @@ class RMSNorm(torch.nn.Module):
 
     def each_head(self, x: Tensor) -> Tensor:
         """Normalise every head of [rows, heads * size] by itself."""
-        rows = x.reshape(-1, self.weight.shape[0])
-        y: Tensor = ops.rms_norm(rows, self.weight, None, self.epsilon)
-        return y.reshape(x.shape)
+        y: Tensor = ops.rms_norm(x, self.weight, None, self.epsilon)
+        return y
 
 
 def gated(gate: Linear, up: Linear, x: Rows, activation: Literal["silu", "gelu", "gelu_f16"]) -> Rows:

@@ -56,7 +56,9 @@ def _matmul_int8(call: Call) -> Kernel:
 
 def _norm(call: Call, output: Output) -> Kernel:
     residual = "residual" in call.tensors and call.given("residual")
-    return rms_norm(call.width("x"), call.scalars["epsilon"], output=output, residual=residual)
+    size = call.width("weight")
+    heads = call.width("x") // size
+    return rms_norm(size, call.scalars["epsilon"], output=output, residual=residual, heads=heads)
 
 
 KERNELS: dict[str, Callable[[Call], Kernel]] = {

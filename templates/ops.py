@@ -119,8 +119,9 @@ def _(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op(f"{NAMESPACE}::rms_norm", mutates_args=())
 def rms_norm(x: Tensor, weight: Tensor, residual: Tensor | None, epsilon: float) -> Tensor:
-    """x / sqrt(mean(x^2) + epsilon) * weight (+ residual), over the last of [rows, k]."""
-    y = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * weight
+    """x / sqrt(mean(x^2) + epsilon) * weight (+ residual), over each `len(weight)` values of a row of x."""
+    heads = x.reshape(x.shape[0], -1, weight.shape[0])
+    y = (heads * torch.rsqrt(heads.square().mean(-1, keepdim=True) + epsilon) * weight).reshape(x.shape)
     return y if residual is None else y + residual
 
 

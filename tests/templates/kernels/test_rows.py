@@ -21,7 +21,7 @@ ROWS = (1, 3, 4, 5, 9)  # a workgroup takes 4
 
 NORMS = {output: rms_norm(K, EPSILON, output=output) for output in OUTPUTS}
 NORM_AND_ADD = rms_norm(K, EPSILON, output="float32", residual=True)
-HEAD_NORM = rms_norm(16, EPSILON, output="float32")
+HEAD_NORM = rms_norm(16, EPSILON, output="float32", heads=3)
 GATES = {activation: gated(K, activation, output="float32") for activation in ACTIVATIONS}
 GATES_INT8 = {activation: gated(K, activation, output="int8") for activation in ("silu", "gelu_f16")}
 QUANTIZE = quantize_rows(K)
@@ -76,14 +76,16 @@ def test_norm(isa: Isa, rows: int) -> None:
 
 @ISAS
 def test_norm_of_heads_and_of_small_rows(isa: Isa) -> None:
-    """Each head of a projection is a row; epsilon counts once values are small."""
-    run, x, weight = _runner(isa), _random(12, 16), _random(1, 16)[0]
-    assert error(run(HEAD_NORM, x, weight)[0], ops.rms_norm(x.double(), weight.double(), None, EPSILON)) < 1e-6
+    """Each head of a row is normalised by itself; epsilon counts once values are small."""
+    run, x, weight = _runner(isa), _random(5, 48), _random(1, 16)[0]
+    each = torch.nn.functional.rms_norm(x.double().reshape(15, 16), (16,), weight.double(), EPSILON)
+    assert error(run(HEAD_NORM, x, weight)[0], each.reshape(5, 48)) < 1e-6
+    assert error(ops.rms_norm(x, weight, None, EPSILON), each.reshape(5, 48)) < 1e-6
     small = x * 1e-3
     wanted = ops.rms_norm(small.double(), weight.double(), None, EPSILON)
     assert error(ops.rms_norm(small, weight, None, 0.0), wanted) > 0.1
     assert error(run(HEAD_NORM, small, weight)[0], wanted) < 1e-6
-    assert not run(HEAD_NORM, torch.zeros(2, 16), weight)[0].any()
+    assert not run(HEAD_NORM, torch.zeros(2, 48), weight)[0].any()
 
 
 @ISAS
