@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import (
     Batch,
@@ -26,8 +27,9 @@ from sharkpack.templates.recipe import (
     Recipe,
     Source,
     WeightTable,
+    check_heads,
     refuse_unknown_keys,
-    require_multiple,
+    rows_of,
 )
 from sharkpack.templates.rope import SCALING_KEYS, Rope, plain_frequencies, scaled_frequencies
 
@@ -73,20 +75,25 @@ class Config:
         refuse_unknown_keys(source, KNOWN_KEYS)
         dim, heads = source.integer("embedding_length"), source.integer("attention.head_count")
         layers, head_dim = source.integer("block_count"), source.integer("attention.key_length", 256)
+        kv_heads = source.integer("attention.head_count_kv", heads)
+        check_heads(source, heads, kv_heads, head_dim, head_dim)
+        window = source.integer("attention.sliding_window")
+        if window < 1:
+            raise SharkpackError(f"attention.sliding_window is {window}; it must be at least 1")
         return cls(
             layers=layers,
             dim=dim,
             feed_forward=source.integer("feed_forward_length"),
             heads=heads,
-            kv_heads=source.integer("attention.head_count_kv", heads),
+            kv_heads=kv_heads,
             head_dim=head_dim,
-            window=source.integer("attention.sliding_window"),
+            window=window,
             global_theta=source.floating("rope.freq_base", 1000000.0),
             local_theta=source.floating("rope.freq_base_swa", LOCAL_THETA),
             scale=(dim / heads if layers == LAYERS_OF_27B else head_dim) ** -0.5,
             epsilon=source.floating("attention.layer_norm_rms_epsilon"),
             gelu="gelu_f16" if source.kind == "gguf" else "gelu",
-            vocab_size=source.tensors["token_embd.weight"].shape[0],
+            vocab_size=rows_of(source, "token_embd.weight"),
         )
 
     def is_global(self, layer: int) -> bool:
@@ -145,7 +152,6 @@ class Gemma3(CausalModel):
         super().__init__()
         config, table = Config.from_source(source), WeightTable(source)
         self.config, self.options, self.vocab_size = config, options, config.vocab_size
-        require_multiple("the head size", config.head_dim, 16)
         self.cache_layout = CacheLayout(
             dtype=options.cache_dtype,
             page_size=options.page_size,

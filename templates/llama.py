@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.quant import dequantize
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import (
     Batch,
@@ -25,8 +28,9 @@ from sharkpack.templates.recipe import (
     Recipe,
     Source,
     WeightTable,
+    check_heads,
     refuse_unknown_keys,
-    require_multiple,
+    rows_of,
 )
 from sharkpack.templates.rope import SCALING_KEYS, Rope, neighbours_to_halves, scaled_frequencies
 
@@ -58,18 +62,21 @@ class Config:
     def from_source(cls, source: Source) -> "Config":
         refuse_unknown_keys(source, KNOWN_KEYS)
         dim, heads = source.integer("embedding_length"), source.integer("attention.head_count")
-        head_dim = source.integer("attention.key_length", dim // heads)
+        kv_heads = source.integer("attention.head_count_kv", heads)
+        head_dim = source.integer("attention.key_length", dim // max(heads, 1))
+        rope_dim = source.integer("rope.dimension_count", head_dim)
+        check_heads(source, heads, kv_heads, head_dim, rope_dim)
         return cls(
             layers=source.integer("block_count"),
             dim=dim,
             feed_forward=source.integer("feed_forward_length"),
             heads=heads,
-            kv_heads=source.integer("attention.head_count_kv", heads),
+            kv_heads=kv_heads,
             head_dim=head_dim,
-            rope_dim=source.integer("rope.dimension_count", head_dim),
+            rope_dim=rope_dim,
             rope_theta=source.floating("rope.freq_base", 10000.0),
             epsilon=source.floating("attention.layer_norm_rms_epsilon"),
-            vocab_size=source.tensors["token_embd.weight"].shape[0],
+            vocab_size=rows_of(source, "token_embd.weight"),
         )
 
 
@@ -109,7 +116,6 @@ class Llama(CausalModel):
         super().__init__()
         config, table = Config.from_source(source), WeightTable(source)
         self.config, self.options, self.vocab_size = config, options, config.vocab_size
-        require_multiple("the head size", config.head_dim, 16)
         self.cache_layout = CacheLayout(
             dtype=options.cache_dtype,
             page_size=options.page_size,
@@ -119,7 +125,9 @@ class Llama(CausalModel):
             value_head_dim=config.head_dim,
         )
         self.token_embd = Embedding(table, "token_embd", config.vocab_size, config.dim)
-        frequencies, magnitude = scaled_frequencies(source, config.rope_theta, config.rope_dim, _factors(source))
+        frequencies, magnitude = scaled_frequencies(
+            source, config.rope_theta, config.rope_dim, _factors(source, config.rope_dim)
+        )
         self.rope = torch.nn.ModuleDict({"all": Rope(table, "all", frequencies, options.context_length, magnitude)})
         self.blk = torch.nn.ModuleList(
             Layer(table, i, config, options, self.cache_layout) for i in range(config.layers)
@@ -145,11 +153,17 @@ class Llama(CausalModel):
         return self.output(h), cache
 
 
-def _factors(source: Source) -> "np.ndarray[tuple[int], np.dtype[np.float32]] | None":
+def _factors(source: Source, rope_dim: int) -> NDArray[np.float32] | None:
     """Llama 3's frequency divisors, which llama.cpp stores as a tensor."""
-    if "rope_freqs.weight" not in source.tensors:
+    name = "rope_freqs.weight"
+    if name not in source.tensors:
         return None
-    return source.tensors["rope_freqs.weight"].read().view(np.float32)
+    tensor = source.tensors[name]
+    if tuple(tensor.shape) != (rope_dim // 2,):
+        raise SharkpackError(
+            f"tensor '{name}' has shape {list(tensor.shape)}; the hyperparameters call for {[rope_dim // 2]}"
+        )
+    return dequantize(tensor.type_name, tensor.read(), tensor.shape)
 
 
 LLAMA = Recipe(name="llama", build=Llama)

@@ -24,8 +24,9 @@ from sharkpack.templates.recipe import (
     Recipe,
     Source,
     WeightTable,
+    check_heads,
     refuse_unknown_keys,
-    require_multiple,
+    rows_of,
 )
 from sharkpack.templates.rope import SCALING_KEYS, Rope, scaled_frequencies
 
@@ -57,18 +58,21 @@ class Config:
     def from_source(cls, source: Source) -> "Config":
         refuse_unknown_keys(source, KNOWN_KEYS)
         dim, heads = source.integer("embedding_length"), source.integer("attention.head_count")
-        head_dim = source.integer("attention.key_length", dim // heads)
+        kv_heads = source.integer("attention.head_count_kv", heads)
+        head_dim = source.integer("attention.key_length", dim // max(heads, 1))
+        rope_dim = source.integer("rope.dimension_count", head_dim)
+        check_heads(source, heads, kv_heads, head_dim, rope_dim)
         return cls(
             layers=source.integer("block_count"),
             dim=dim,
             feed_forward=source.integer("feed_forward_length"),
             heads=heads,
-            kv_heads=source.integer("attention.head_count_kv", heads),
+            kv_heads=kv_heads,
             head_dim=head_dim,
-            rope_dim=source.integer("rope.dimension_count", head_dim),
+            rope_dim=rope_dim,
             rope_theta=source.floating("rope.freq_base", 10000.0),
             epsilon=source.floating("attention.layer_norm_rms_epsilon"),
-            vocab_size=source.tensors["token_embd.weight"].shape[0],
+            vocab_size=rows_of(source, "token_embd.weight"),
         )
 
 
@@ -106,7 +110,6 @@ class Qwen2(CausalModel):
         super().__init__()
         config, table = Config.from_source(source), WeightTable(source)
         self.config, self.options, self.vocab_size = config, options, config.vocab_size
-        require_multiple("the head size", config.head_dim, 16)
         self.cache_layout = CacheLayout(
             dtype=options.cache_dtype,
             page_size=options.page_size,

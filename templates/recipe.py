@@ -149,6 +149,28 @@ class WeightTable:
         return tensor
 
 
+def rows_of(source: Source, name: str) -> int:
+    """The number of rows of tensor `name`: how a source says its vocabulary's size."""
+    if name not in source.tensors:
+        raise SharkpackError(f"tensor '{name}' is missing; a {source.architecture} model has it")
+    return source.tensors[name].shape[0]
+
+
+def check_heads(source: Source, heads: int, kv_heads: int, head_dim: int, rope_dim: int) -> None:
+    """Refuse head counts and sizes that contradict each other."""
+    if heads < 1 or kv_heads < 1 or heads % kv_heads:
+        raise SharkpackError(f"{heads} attention heads cannot share {kv_heads} key and value heads")
+    if source.integer("attention.value_length", head_dim) != head_dim:
+        raise SharkpackError(
+            f"attention.value_length is not attention.key_length ({head_dim}); "
+            f"the {source.architecture} recipe needs them equal"
+        )
+    if rope_dim > head_dim:
+        raise SharkpackError(f"rope.dimension_count is {rope_dim}, more than the {head_dim} dimensions of a head")
+    require_multiple("the head size", head_dim, 16)
+    require_multiple("rope.dimension_count", rope_dim, 32)
+
+
 def require_multiple(what: str, value: int, of: int) -> None:
     """Refuse a size that the kernels' vectors do not divide."""
     if value % of:

@@ -23,9 +23,6 @@ SCALING_KEYS = frozenset(
         "rope.scaling.original_context_length",
         "rope.scaling.attn_factor",
         "rope.scaling.finetuned",
-        "rope.scaling.yarn_log_multiplier",
-        "rope.scaling.yarn_ext_factor",
-        "rope.scaling.yarn_attn_factor",
         "rope.scaling.yarn_beta_fast",
         "rope.scaling.yarn_beta_slow",
     }
@@ -78,21 +75,25 @@ def scaled_frequencies(
     if kind == "none":
         return frequencies, 1.0
     factor = source.floating("rope.scaling.factor", 1.0)
+    if not factor > 0:
+        raise SharkpackError(f"rope.scaling.factor is {factor}; it must be positive")
     if kind == "linear":
         return frequencies / factor, 1.0
     if kind == "yarn":
-        return _yarn(source, theta, rope_dim, factor)
+        return _yarn(source, frequencies, theta, factor)
     raise SharkpackError(f"rope scaling '{kind}' is not supported; supported: none, linear, yarn, rope_freqs tensor")
 
 
-def _yarn(source: Source, theta: float, rope_dim: int, factor: float) -> tuple[NDArray[np.float64], float]:
+def _yarn(
+    source: Source, frequencies: NDArray[np.float64], theta: float, factor: float
+) -> tuple[NDArray[np.float64], float]:
     """YaRN (arXiv 2309.00071), section 3: interpolate the low frequencies, keep the high ones, ramp between."""
     original = source.integer("rope.scaling.original_context_length")
     fast, slow = (
         source.floating("rope.scaling.yarn_beta_fast", 32.0),
         source.floating("rope.scaling.yarn_beta_slow", 1.0),
     )
-    frequencies = plain_frequencies(theta, rope_dim)
+    rope_dim = 2 * len(frequencies)
 
     def dimension(rotations: float) -> float:
         return rope_dim * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(theta))

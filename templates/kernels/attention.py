@@ -200,7 +200,7 @@ class _Attention:
         """Store exp(score - new maximum) in `weights`, update maximum and total, return the old sums' factor.
 
         A page that shows a row nothing (the tile's other tokens see it) meets a maximum that is still MASKED only
-        before the row's first page, and what it adds there is multiplied by exp(MASKED - real) = 0 when that comes.
+        before the row's first page, and what it adds there is multiplied by exp(MASKED - real), 1e-38, when that comes.
         """
         at = [e.index(row.number)]
         top = scores[0]
