@@ -51,6 +51,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--rounds", type=int, metavar="N", help="default: 5, with --quick 1")
     add("--quick", action="store_true", help="fewer tasks, tokens and rounds")
     add("--patience", type=float, default=20.0, metavar="S", help="spent on a quiet sample (default: 20 s)")
+    add("--minutes", type=float, default=60.0, metavar="M", help="begin no further model after M minutes (default: 60)")
     add("--llama-cpp", type=Path, metavar="DIR", help="the folder of its programs; default: fetch and build them once")
     add("--json", type=Path, default=WORK / "result.json", metavar="FILE", help="default: build/benchmarks/result.json")
     add("--work", type=Path, default=WORK, metavar="DIR", help="where bundles go (default: build/benchmarks)")
@@ -70,6 +71,7 @@ def make_plan(arguments: argparse.Namespace, words: list[str]) -> tuple[Plan, Ll
         rounds=arguments.rounds or (1 if arguments.quick else 5),
         repeats=1 if arguments.quick else 2,
         patience_s=arguments.patience,
+        seconds=60 * arguments.minutes,
         work=arguments.work,
         command=shlex.join(["python", "-m", "benchmarks", *words]),
     )

@@ -1,5 +1,6 @@
 """One run: the two engines in turn, A B A B, each sample a fresh process, and the machine's peaks in between."""
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from benchmarks.weights import weights_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure. repeats: of a prefill in one process. patience_s: to spend on a quiet sample."""
+    """What to measure. repeats: of a prefill in one process. patience_s: to spend on a quiet sample.
+
+    seconds: after which no further model is begun.
+    """
 
     models: tuple[Model, ...]
     tasks: tuple[Task, ...]
@@ -28,6 +32,7 @@ class Plan:
     rounds: int
     repeats: int
     patience_s: float
+    seconds: float
     work: Path
     command: str
 
@@ -42,7 +47,7 @@ class Pair:
 
 
 def measure(plan: Plan, llama_cpp: LlamaCpp, progress: Callable[[str], None]) -> Result:
-    """Build the bundles, then measure round by round."""
+    """Build the bundles, then measure round by round. Ctrl-C ends it with what there is."""
     started = time.perf_counter()
     result = Result(
         machine=this_machine(),
@@ -50,13 +55,15 @@ def measure(plan: Plan, llama_cpp: LlamaCpp, progress: Callable[[str], None]) ->
         llama_cpp={"version": llama_cpp.version, "note": llama_cpp.note},
     )
     pairs = [prepare(model, plan, llama_cpp, result, progress) for model in plan.models]
-    for number in range(plan.rounds):
-        for threads in plan.threads:
-            progress(f"round {number + 1} of {plan.rounds}, threads: {threads}")
-            for pair in pairs:
+    try:
+        for number, threads, pair in itertools.product(range(plan.rounds), plan.threads, pairs):
+            if time.perf_counter() - started < plan.seconds:
+                progress(f"round {number + 1} of {plan.rounds}, threads: {threads}")
                 wait_for_quiet(plan.patience_s)
                 result.peaks.append(measure_peaks(threads))
-                result.samples += measure_pair(pair, plan, threads, number, progress)
+                measure_pair(pair, plan, threads, number, progress, result.samples)
+    except KeyboardInterrupt:
+        progress("interrupted: what follows is what there is")
     result.seconds = time.perf_counter() - started
     return result
 
@@ -72,9 +79,10 @@ def prepare(model: Model, plan: Plan, llama_cpp: LlamaCpp, result: Result, progr
     return Pair(model=model, ours=SharkpackEngine(bundle=bundle), theirs=theirs)
 
 
-def measure_pair(pair: Pair, plan: Plan, threads: int, number: int, progress: Callable[[str], None]) -> list[Sample]:
-    """Every task once with each engine; who goes first alternates from round to round."""
-    samples: list[Sample] = []
+def measure_pair(
+    pair: Pair, plan: Plan, threads: int, number: int, progress: Callable[[str], None], samples: list[Sample]
+) -> None:
+    """Add samples of every task, once with each engine; who goes first alternates from round to round."""
     engines: Sequence[tuple[Engine, SharkpackEngine | LlamaCppEngine]]
     engines = [("sharkpack", pair.ours), ("llama.cpp", pair.theirs)]
     for task in plan.tasks:
@@ -84,7 +92,6 @@ def measure_pair(pair: Pair, plan: Plan, threads: int, number: int, progress: Ca
             samples += mine
             found[name] = mine[0].value
         progress(f"  {pair.model.name} {task.name}: {found['sharkpack']:.1f} beside {found['llama.cpp']:.1f}")
-    return samples
 
 
 def samples_of(
