@@ -1,4 +1,4 @@
-"""From an operator of ops.py, with the static arguments of one call, to the kernel that computes it."""
+"""From an operator of ops/, with the static arguments of one call, to the kernel that computes it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -58,7 +58,7 @@ def test_errors_of_eight_and_of_sixteen_bits() -> None:
 def test_zeros_and_tiny_numbers_have_codes_of_zero() -> None:
     x = torch.zeros(1, 32)
     x[0, 20] = 1e-38
-    codes, scales, remainders, sums = ops._quantize(x)
+    codes, scales, remainders, sums = ops.quantize_int16(x)
     assert not codes.any()
     assert not remainders.any()
     assert torch.isfinite(scales).all()
@@ -96,7 +96,7 @@ def test_products() -> None:
     matrix, x = random_matrix("q4_k", 20, 512), ops.rms_norm(_random(3, 512), torch.ones(512), None, 0.0)
     bias, residual = _random(1, 20, 3)[0], _random(3, 20, 4)
     wanted = x.double().numpy() @ matrix.values.T + bias.numpy() + residual.numpy()
-    codes, scales, remainders, sums = ops._quantize(x)
+    codes, scales, remainders, sums = ops.quantize_int16(x)
     rest = (matrix.tensor, bias, residual, "q4_k", 20, 512)
     exact, sixteen, eight = (
         error(y, wanted)

@@ -1,0 +1,3 @@
+"""The namespace under which torch knows our operators."""
+
+NAMESPACE = "sharkpack"
