@@ -78,14 +78,6 @@ class PackedLayout:
         """Of the 16 minimums of sub-block `sub` of the tile; only where `has_min`."""
         return self.scales_offset(self.sub_blocks) + sub * ROWS_PER_TILE * self.scale_bytes
 
-    def scales_offset_of(self, sub: int) -> int:
-        """The same as `scales_offset`."""
-        return self.scales_offset(sub)
-
-    def mins_offset_of(self, sub: int) -> int:
-        """The same as `mins_offset`."""
-        return self.mins_offset(sub)
-
     @property
     def d_offset(self) -> int:
         """Of the super-block's float16 scale of each row."""
