@@ -8,7 +8,7 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import GROUP_BYTES, STREAMS, TOKEN_TILE
+from sharkpack.templates.kernels.matmul import GROUP_BYTES, STREAMS
 from sharkpack.templates.kernels.products import Products
 from sharkpack.templates.kernels.rows import quantized_outputs
 
@@ -46,19 +46,20 @@ class _GatedMatmul:
         self.groups = -(-self.row_tiles // self.tiles_each)
 
     def write(self, e: Emitter) -> None:
+        tokens, streams = e.isa.token_tile, e.isa.streams
         first = e.mul("%group_x", self.tiles_each)
         last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
-        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(TOKEN_TILE)} : index')} : index")
+        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
 
         def many_tokens(tile: str) -> None:
-            e.each("%origin", whole, TOKEN_TILE, lambda token: self._outputs(e, [tile], token, TOKEN_TILE))
+            e.each("%origin", whole, tokens, lambda token: self._outputs(e, [tile], token, tokens))
 
         def single_tokens(tile: str) -> None:
-            tiles = [e.add(tile, i) for i in range(STREAMS)]
+            tiles = [e.add(tile, i) for i in range(streams)]
             e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
 
         e.each(first, last, 1, many_tokens)
-        e.each(first, last, STREAMS, single_tokens)
+        e.each(first, last, streams, single_tokens)
 
     def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:
         tokens = [e.add(token, m) for m in range(count)]

@@ -1,8 +1,8 @@
 """y[rows, n] = x[rows, k] . weight[n, k]^T (+ bias[n]) (+ residual[rows, n]), the weight a packed stream.
 
-A workgroup owns some tiles of 16 outputs and takes tokens TOKEN_TILE at a time, so that a tile's codes are unpacked
-once for them all. The tokens left over, and decode's single one, go one at a time through STREAMS tiles at once: two
-streams of weights keep more of the memory busy than one.
+A workgroup owns some tiles of 16 outputs and takes `token_tile` tokens at a time, so that a tile's codes are unpacked
+once for them all. The tokens left over, and decode's single one, go one at a time through `streams` tiles at once: two
+streams of weights keep more of the memory busy than one. Both numbers are the instruction set's.
 """
 
 from typing import Literal
@@ -14,8 +14,8 @@ from sharkpack.templates.kernels.products import Products
 
 Activations = Literal["float32", "int8", "int8_remainder"]
 
-TOKEN_TILE = 4
 STREAMS = 2
+"""Most tiles that any instruction set reads at once: workgroups are shared out in such steps."""
 GROUP_BYTES = 32 * 1024
 """Weight bytes a workgroup reads: enough to hide its dispatch, few enough that two threads share evenly."""
 
@@ -67,21 +67,22 @@ class _Matmul:
         return (*found, Binding(name="y", memref=f"?x{n}xf32", tensor=f"?x{n}xf32", access="write"))
 
     def write(self, e: Emitter) -> None:
+        tokens, streams = e.isa.token_tile, e.isa.streams
         first = e.mul("%group_x", self.tiles_each)
         last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
-        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(TOKEN_TILE)} : index')} : index")
-        paired = e.op(f"arith.subi {last}, {e.op(f'arith.remui {last}, {e.index(STREAMS)} : index')} : index")
+        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
+        paired = e.op(f"arith.subi {last}, {e.op(f'arith.remui {last}, {e.index(streams)} : index')} : index")
 
         def many_tokens(tile: str) -> None:
-            e.each("%origin", whole, TOKEN_TILE, lambda token: self._outputs(e, [tile], token, TOKEN_TILE))
+            e.each("%origin", whole, tokens, lambda token: self._outputs(e, [tile], token, tokens))
 
-        def single_tokens(tile: str, streams: int) -> None:
-            tiles = [e.add(tile, i) for i in range(streams)]
+        def single_tokens(tile: str, count: int) -> None:
+            tiles = [e.add(tile, i) for i in range(count)]
             e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
 
         e.each(first, last, 1, many_tokens)
-        e.each(first, paired, STREAMS, lambda tile: single_tokens(tile, STREAMS))
-        if self.row_tiles % STREAMS:
+        e.each(first, paired, streams, lambda tile: single_tokens(tile, streams))
+        if self.row_tiles % streams:
             e.each(paired, last, 1, lambda tile: single_tokens(tile, 1))
 
     def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:

@@ -13,7 +13,7 @@ from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import GROUP_BYTES, TOKEN_TILE, Activations, matmul
+from sharkpack.templates.kernels.matmul import GROUP_BYTES, Activations, matmul
 from tests.templates.kernel_runner import KernelRunner, isas_here
 from tests.templates.weights import Matrix, error, matrix_of, random_matrix
 
@@ -116,7 +116,8 @@ def test_the_cases_cover_what_can_differ() -> None:
     assert {(case.activations, case.bias, case.residual) for case in CASES} == {
         (level, bias, residual) for level in LEVELS for bias in (False, True) for residual in (False, True)
     }
-    assert {rows % TOKEN_TILE for rows in ROWS} == set(range(TOKEN_TILE))
+    for tile in {isa.token_tile for isa in isas_here()}:
+        assert {rows % tile for rows in ROWS} == set(range(tile))
     for kind, widths in (("simple", {32, 64, 96}), ("superblock", {256, 512})):
         of_kind = [case for case in CASES if LAYOUTS[case.layout].kind == kind]
         assert {case.k for case in of_kind} == widths
