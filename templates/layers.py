@@ -1,7 +1,6 @@
 """Leaf modules that recipes share: linear, norm, embedding, and activations that are quantised only if someone asks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates import ops
-from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.recipe import WeightTable, require_multiple
 
 Precision = Literal["float32", "int8", "int16"]
@@ -20,6 +18,9 @@ Precision = Literal["float32", "int8", "int16"]
 The remainder costs a second pass over codes that are in registers already. It goes where the error shows most for the
 least work: the values of attention and the output head.
 """
+
+Activation = Literal["silu", "gelu", "gelu_f16"]
+"""Of a gate; "gelu" is its tanh form, "gelu_f16" the same from float16 to float16, as ggml's table has it."""
 
 
 class Rows:
@@ -153,7 +154,7 @@ class RMSNorm(torch.nn.Module):
         return y
 
 
-def gated(gate: Linear, up: Linear, x: Rows, activation: Literal["silu", "gelu", "gelu_f16"]) -> Rows:
+def gated(gate: Linear, up: Linear, x: Rows, activation: Activation) -> Rows:
     """activation(gate(x)) * up(x), for two products of the same shape and no bias."""
 
     def float32() -> Tensor:
@@ -168,54 +169,3 @@ def gated(gate: Linear, up: Linear, x: Rows, activation: Literal["silu", "gelu",
         return tuple(ops.gated_matmul_int8(codes, scales, gate.weight, up.weight, activation, *layouts, gate.n, gate.k))
 
     return Rows(float32, quantized)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Where the rows of one call stand: what attention needs besides q, k and v."""
-
-    page_ids: Tensor
-    start_positions: Tensor
-    seq_lens: Tensor
-    prefill: bool
-
-    @classmethod
-    def of(cls, tokens: Tensor, page_ids: Tensor, start_positions: Tensor, seq_lens: Tensor) -> "Batch":
-        """tokens [N, S]: S is 1 when decoding, and a symbol, not a number, when prefill is traced."""
-        single = isinstance(tokens.shape[1], int) and tokens.shape[1] == 1
-        return cls(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens, prefill=not single)
-
-
-def paged_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    angles: Tensor,
-    batch: Batch,
-    cache: Tensor,
-    layout: CacheLayout,
-    *,
-    layer: int,
-    heads: int,
-    scale: float,
-    window: int = 0,
-) -> tuple[Tensor, Tensor]:
-    """Rotate q and k, store k and v, attend. -> ([rows, heads * value_head_dim], cache)"""
-    shape = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
-    where = (batch.page_ids, batch.start_positions, batch.seq_lens)
-    cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, layer, heads, *shape)
-    cache, attended = ops.attention(q, *where, cache, layer, heads, scale, window, batch.prefill, *shape)
-    return attended, cache
-
-
-def positions_of(tokens: Tensor, start_positions: Tensor, context_length: int) -> Tensor:
-    """Position of each token [N, S], flattened; padding past the context is clamped, its result is never read."""
-    offsets = torch.arange(tokens.shape[1], dtype=torch.int64)
-    return (start_positions[:, None] + offsets[None, :]).clamp(max=context_length - 1).reshape(-1)
-
-
-def last_rows(x: Tensor, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor) -> Tensor:
-    """x [N * S, k] -> the row [N, k] of each sequence's last valid token."""
-    count, each = tokens.shape
-    at = torch.arange(count, dtype=torch.int64) * each + (seq_lens - 1 - start_positions)
-    return torch.index_select(x, 0, at)

@@ -28,14 +28,16 @@ SCALING_KEYS = frozenset(
     }
 )
 
+Frequencies = tuple[NDArray[np.float64], float]
+"""Of each pair of rotated dimensions, and the factor on cosines and sines."""
+
 
 class Rope(torch.nn.Module):
     """The angles of one set of frequencies, as two buffers under `rope.<name>`."""
 
-    def __init__(
-        self, table: WeightTable, name: str, frequencies: NDArray[np.float64], context: int, magnitude: float = 1.0
-    ) -> None:
+    def __init__(self, table: WeightTable, name: str, scaled: Frequencies, context: int) -> None:
         super().__init__()
+        frequencies, magnitude = scaled
         require_multiple("the number of rotated dimensions", 2 * len(frequencies), 32)
         coarse = np.arange(0, context, FINE, dtype=np.float64)[:, None] * frequencies
         fine = np.arange(FINE, dtype=np.float64)[:, None] * frequencies
@@ -62,8 +64,8 @@ def plain_frequencies(theta: float, rope_dim: int) -> NDArray[np.float64]:
 
 def scaled_frequencies(
     source: Source, theta: float, rope_dim: int, factors: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.float64], float]:
-    """Frequencies and the factor on cosines and sines, under the scaling that the source declares.
+) -> Frequencies:
+    """Under the scaling that the source declares.
 
     factors: the divisors of a `rope_freqs.weight` tensor (Llama 3), if the source has one.
     Raises SharkpackError for a scaling that is not known.
@@ -84,9 +86,7 @@ def scaled_frequencies(
     raise SharkpackError(f"rope scaling '{kind}' is not supported; supported: none, linear, yarn, rope_freqs tensor")
 
 
-def _yarn(
-    source: Source, frequencies: NDArray[np.float64], theta: float, factor: float
-) -> tuple[NDArray[np.float64], float]:
+def _yarn(source: Source, frequencies: NDArray[np.float64], theta: float, factor: float) -> Frequencies:
     """YaRN (arXiv 2309.00071), section 3: interpolate the low frequencies, keep the high ones, ramp between."""
     original = source.integer("rope.scaling.original_context_length")
     fast, slow = (

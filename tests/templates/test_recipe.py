@@ -113,7 +113,7 @@ def test_a_layer_more_than_declared(tmp_path: Path, architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_layer_less_than_declared(tmp_path: Path, architecture: str) -> None:
     message = _refusal(tmp_path, architecture, metadata={f"{architecture}.block_count": 2})
-    assert message == f"tensor 'blk.1.attn_norm.weight' is missing; a {architecture} model has it"
+    assert message == f"tensor 'blk.1.attn_q.weight' is missing; a {architecture} model has it"
 
 
 def test_sizes_that_no_vector_divides(tmp_path: Path) -> None:

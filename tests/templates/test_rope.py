@@ -39,7 +39,7 @@ class FakeSource:
 
 
 def _rope(context: int, rope_dim: int = 64, theta: float = 1e4, magnitude: float = 1.0) -> Rope:
-    return Rope(WeightTable(FakeSource()), "all", plain_frequencies(theta, rope_dim), context, magnitude)
+    return Rope(WeightTable(FakeSource()), "all", (plain_frequencies(theta, rope_dim), magnitude), context)
 
 
 @pytest.mark.parametrize("theta", [1e4, 1e6])
@@ -56,7 +56,7 @@ def test_angles_are_exact_to_float32_at_any_position(theta: float) -> None:
 
 def test_tables_are_small_and_declared() -> None:
     table = WeightTable(FakeSource())
-    Rope(table, "full", plain_frequencies(1e4, 64), 2000)
+    Rope(table, "full", (plain_frequencies(1e4, 64), 1.0), 2000)
     assert {name: weight.nbytes for name, weight in table.weights.items()} == {
         "rope.full.coarse": 32 * 64 * 4,
         "rope.full.fine": 64 * 64 * 4,

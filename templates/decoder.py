@@ -1,0 +1,79 @@
+"""What recipes share around their layers: embedding, ropes, the final norm and the output head, tied or not."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from sharkpack.templates.attention_block import AttentionBlock, Batch
+from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.layers import Embedding, Linear, RMSNorm, finer
+from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable
+from sharkpack.templates.rope import Frequencies, Rope
+from sharkpack.templates.shape import Shape
+
+MakeLayer = Callable[[int, CacheLayout], AttentionBlock]
+"""The layer of that index. Its forward takes (x, angles, batch, cache) and returns (x, cache)."""
+
+
+class Decoder(CausalModel):
+    """A causal language model of such layers. Refuses tensors that nothing uses, but those `ignored`."""
+
+    def __init__(
+        self,
+        table: WeightTable,
+        shape: Shape,
+        options: ModelOptions,
+        make_layer: MakeLayer,
+        ropes: Mapping[str, Frequencies],
+        *,
+        embedding_scale: float = 1.0,
+        ignored: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.options, self.vocab_size, self.embedding_scale = options, shape.vocab_size, embedding_scale
+        self.cache_layout = shape.cache_layout(options)
+        self.token_embd = Embedding(table, "token_embd", shape.vocab_size, shape.dim)
+        self.rope = torch.nn.ModuleDict(
+            {name: Rope(table, name, scaled, options.context_length) for name, scaled in ropes.items()}
+        )
+        self.blk = torch.nn.ModuleList(make_layer(i, self.cache_layout) for i in range(shape.layers))
+        self.output_norm = RMSNorm(table, "output_norm", shape.dim, shape.epsilon, remainder=True)
+        self.output: Linear | None = None
+        if table.has("output.weight"):
+            self.output = Linear(table, "output", shape.vocab_size, shape.dim, finer(options.activations))
+        table.refuse_rest(ignored)
+        self.weights = table.weights
+
+    def forward(
+        self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        batch = Batch.of(tokens, page_ids, start_positions, seq_lens)
+        positions = _positions(tokens, start_positions, self.options.context_length)
+        angles = {name: rope(positions) for name, rope in self.rope.items()}
+        x = self.token_embd(tokens.reshape(-1))
+        if self.embedding_scale != 1.0:
+            x = x * self.embedding_scale
+        for layer in self.blk:
+            x, cache = layer(x, angles, batch, cache)
+        return self._logits(_last_rows(x, tokens, start_positions, seq_lens)), cache
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """[N, dim] -> [N, vocab_size]"""
+        h = self.output_norm(x)
+        if self.output is None:
+            return self.token_embd.as_head(h, finer(self.options.activations))
+        return self.output.forward(h)
+
+
+def _positions(tokens: Tensor, start_positions: Tensor, context_length: int) -> Tensor:
+    """Position of each token [N, S], flattened; padding past the context is clamped, its result is never read."""
+    offsets = torch.arange(tokens.shape[1], dtype=torch.int64)
+    return (start_positions[:, None] + offsets[None, :]).clamp(max=context_length - 1).reshape(-1)
+
+
+def _last_rows(x: Tensor, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor) -> Tensor:
+    """x [N * S, k] -> the row [N, k] of each sequence's last valid token."""
+    count, each = tokens.shape
+    at = torch.arange(count, dtype=torch.int64) * each + (seq_lens - 1 - start_positions)
+    return torch.index_select(x, 0, at)
