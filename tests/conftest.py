@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODEL_FILES = {
     "smollm2-135m": ("SmolLM2-135M-Instruct.Q4_1.gguf", 98362432),

@@ -92,6 +92,7 @@ def test_linking_puts_in_one_body_a_kernel(llama: tuple[CausalModel, Program]) -
 COPIES = re.compile(r"stream\.(?:cmd\.copy|cmd\.fill|async\.clone|async\.copy|async\.update).*")
 
 
+@pytest.mark.supports("architecture")
 @pytest.mark.parametrize("architecture", list(RECIPES))
 def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
     """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own."""

@@ -90,6 +90,7 @@ def _check_against_reference(source: SourceModel, **rope: Any) -> None:
         assert error(found, wanted[length - 1]) < 1e-5, length
 
 
+@pytest.mark.supports("architecture")
 @pytest.mark.parametrize("quantization", ["Q8_0", "Q4_K"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_logits_are_those_of_transformers(folder: Path, architecture: str, quantization: str) -> None:
@@ -114,6 +115,7 @@ def test_rope_factors_of_llama_three(folder: Path) -> None:
             _check_against_reference(source)
 
 
+@pytest.mark.supports("architecture")
 @pytest.mark.parametrize("activations", ["float32", "int8"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_portions_do_not_matter(folder: Path, architecture: str, activations: Literal["int8", "float32"]) -> None:
@@ -131,6 +133,7 @@ def test_portions_do_not_matter(folder: Path, architecture: str, activations: Li
         assert length == LENGTH or error(logits, whole) > 10 * tolerance
 
 
+@pytest.mark.supports("architecture")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_batch_is_its_sequences_alone(folder: Path, architecture: str) -> None:
     """Of different lengths, padded to the longer in prefill; a decode step each; one more while the other rests."""
