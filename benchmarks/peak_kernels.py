@@ -1,6 +1,6 @@
 """Two kernels that do nothing but saturate: one reads memory, one multiplies bytes. Written as the product's are."""
 
-from sharkpack.templates.kernels.dot import dot4
+from sharkpack.templates.kernels.dot import dot16
 from sharkpack.templates.kernels.emitter import I8, I32, Binding, Emitter
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
@@ -8,9 +8,9 @@ from sharkpack.templates.kernels.kernel import Kernel
 ROW_WORDS = 1 << 19
 """32-bit words of a row of the buffer that `streaming_sum` reads: 2 MiB, one workgroup's part."""
 
-DOT_ACCUMULATORS = 16
-DOT_LOOPS = 100_000
-DOT_MACS_PER_ROW = DOT_ACCUMULATORS * DOT_LOOPS * 64
+DOT_TILES, DOT_TOKENS = 3, 4
+DOT_LOOPS = 32_768
+DOT_MACS_PER_ROW = DOT_TILES * DOT_TOKENS * DOT_LOOPS * 256
 
 
 def streaming_sum(streams: int, prefetch_bytes: int) -> Kernel:
@@ -47,23 +47,31 @@ def streaming_sum(streams: int, prefetch_bytes: int) -> Kernel:
 
 
 def integer_dots() -> Kernel:
-    """Nothing but the integer product's leaf, in registers: DOT_MACS_PER_ROW products a row of `codes`."""
+    """Nothing but the integer product's leaf, of 4-bit codes: DOT_MACS_PER_ROW products a row of `codes`."""
 
     def body(e: Emitter) -> None:
-        codes = e.load("codes", ["%group_x", "%origin"], I8)
-        word = e.load_scalar("words", ["%group_x", "%origin"])
+        vectors = [e.load("codes", ["%group_x", e.index(64 * i)], I8) for i in range(4 * DOT_TILES)]
+        tiles = [vectors[4 * i : 4 * i + 4] for i in range(DOT_TILES)]
 
-        def multiply(_: str, sums: list[str]) -> list[str]:
-            return [dot4(e, total, codes, word) for total in sums]
+        def multiply(step: str, sums: list[str]) -> list[str]:
+            # Not the same words in each step: their products would be moved out of the loop.
+            at = e.op(f"arith.remui {step}, {e.index(16)} : index")
+            found: list[str] = []
+            for token in range(DOT_TOKENS):
+                words = [e.load_scalar("words", ["%group_x", e.add(at, 4 * token + i)]) for i in range(4)]
+                for codes in tiles:
+                    found.append(dot16(e, sums[len(found)], codes, words, 4))
+            return found
 
-        sums = e.loop("%origin", e.index(DOT_LOOPS), 1, [e.integers(i) for i in range(DOT_ACCUMULATORS)], I32, multiply)
+        zeros = [e.integers(0)] * (DOT_TILES * DOT_TOKENS)
+        sums = e.loop("%origin", e.index(DOT_LOOPS), 1, zeros, I32, multiply)
         _store_total(e, sums)
 
     return Kernel(
         name="integer_dots",
         bindings=(
-            Binding(name="codes", memref="?x64xi8", tensor="?x64xi8"),
-            Binding(name="words", memref="?x16xi32", tensor="?x16xi32"),
+            Binding(name="codes", memref=f"?x{256 * DOT_TILES}xi8", tensor=f"?x{256 * DOT_TILES}xi8"),
+            Binding(name="words", memref="?x32xi32", tensor="?x32xi32"),
             Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),
         ),
         body=body,

@@ -48,7 +48,7 @@ def _measure(threads: int, repeats: int) -> tuple[float, float]:
     import iree.runtime as rt
     import numpy as np
 
-    from benchmarks.peak_kernels import DOT_MACS_PER_ROW, ROW_WORDS, integer_dots, streaming_sum
+    from benchmarks.peak_kernels import DOT_MACS_PER_ROW, DOT_TILES, ROW_WORDS, integer_dots, streaming_sum
 
     device = _device(rt, threads)
     readers = [streaming_sum(*shape) for shape in SHAPES]
@@ -58,8 +58,8 @@ def _measure(threads: int, repeats: int) -> tuple[float, float]:
     buffer = rt.asdevicearray(device, data)
     del data
     seconds = min(_best(module[f"call_{reader.name}"], (buffer,), repeats) for reader in readers)
-    codes = rt.asdevicearray(device, np.ones((DOT_ROWS, 64), np.int8))
-    words = rt.asdevicearray(device, np.full((DOT_ROWS, 16), 0x01010101, np.int32))
+    codes = rt.asdevicearray(device, np.ones((DOT_ROWS, 256 * DOT_TILES), np.int8))
+    words = rt.asdevicearray(device, np.full((DOT_ROWS, 32), 0x01010101, np.int32))
     dot_seconds = _best(module[f"call_{dots.name}"], (codes, words), repeats)
     return BUFFER_BYTES / seconds, DOT_ROWS * DOT_MACS_PER_ROW / dot_seconds
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.kernels.isa import AVX512_VNNI, BASELINE, PORTABLE, Isa
+from sharkpack.templates.kernels.isa import AVX2, AVX512, AVX512_VNNI, AVX_VNNI, DOTPROD, I8MM, NEON, SSSE3, Isa
 
 HOST = "host"
 """Stands for the best of TARGETS that the building machine itself can run."""
@@ -32,14 +32,17 @@ _V3 = ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", *_V2)
 _V4 = ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", *_V3)
 
 
-def _x86(id: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, extra: str = "") -> Target:
-    flags = [*_LOCAL, "--iree-llvmcpu-target-triple=x86_64-unknown-linux-gnu", f"--iree-llvmcpu-target-cpu={cpu}"]
+def _cpu(
+    id: str, architecture: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, extra: str = ""
+) -> Target:
+    flags = [*_LOCAL, f"--iree-llvmcpu-target-triple={architecture}-unknown-linux-gnu"]
+    flags.append(f"--iree-llvmcpu-target-cpu={cpu}")
     if extra:
         flags.append(f"--iree-llvmcpu-target-cpu-features={extra}")
     return Target(
         id=id,
         driver="local",
-        architecture="x86_64",
+        architecture=architecture,
         cpu_features=tuple(sorted(features)),
         priority=priority,
         isa=isa,
@@ -47,27 +50,26 @@ def _x86(id: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, 
     )
 
 
+def _x86(id: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, extra: str = "") -> Target:
+    return _cpu(id, "x86_64", cpu, features, priority, isa, extra)
+
+
+def _arm(id: str, features: tuple[str, ...], priority: int, isa: Isa) -> Target:
+    return _cpu(id, "aarch64", "generic", ("neon", *features), priority, isa, ",".join(f"+{name}" for name in features))
+
+
 TARGETS = {
     target.id: target
     for target in (
-        _x86("x86-64-v2", "x86-64-v2", _V2, 10, BASELINE),
-        _x86("x86-64-v3", "x86-64-v3", _V3, 20, PORTABLE),
+        _x86("x86-64-v2", "x86-64-v2", _V2, 10, SSSE3),
+        _x86("x86-64-v3", "x86-64-v3", _V3, 20, AVX2),
+        _x86("x86-64-v3-vnni", "x86-64-v3", (*_V3, "avxvnni"), 25, AVX_VNNI, "+avxvnni"),
         # LLVM holds these CPUs to 256-bit vectors unless told: the kernels are written for 512.
-        _x86("x86-64-v4", "x86-64-v4", _V4, 30, PORTABLE, "-prefer-256-bit"),
+        _x86("x86-64-v4", "x86-64-v4", _V4, 30, AVX512, "-prefer-256-bit"),
         _x86("x86-64-v4-vnni", "x86-64-v4", (*_V4, "avx512vnni"), 40, AVX512_VNNI, "+avx512vnni,-prefer-256-bit"),
-        Target(
-            id="aarch64",
-            driver="local",
-            architecture="aarch64",
-            cpu_features=("neon",),
-            priority=10,
-            isa=PORTABLE,
-            flags=(
-                *_LOCAL,
-                "--iree-llvmcpu-target-triple=aarch64-unknown-linux-gnu",
-                "--iree-llvmcpu-target-cpu=generic",
-            ),
-        ),
+        _arm("aarch64", (), 10, NEON),
+        _arm("aarch64-dotprod", ("dotprod",), 20, DOTPROD),
+        _arm("aarch64-i8mm", ("dotprod", "i8mm"), 30, I8MM),
     )
 }
 

@@ -10,7 +10,8 @@ class Isa:
 
     register_bytes: of the widest vector registers that the leaf instructions take.
     fma: fused multiply-add in hardware; without it a fused product would become a call into a maths library.
-    dot: how 4 unsigned by 4 signed bytes are summed into 32 bits: plain integer arithmetic or AVX-512 VNNI.
+    dot: how products of unsigned codes and signed bytes are summed into 32 bits: four at a time (VNNI; Arm's sdot, of
+        signed codes, and usdot), two at a time into 16 bits (maddubs), or plain integer arithmetic.
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
     token_tile: tokens whose products with one tile of weights fit the registers together.
     streams: tiles of weights that a single token's products read side by side.
@@ -19,12 +20,20 @@ class Isa:
     name: str
     register_bytes: Literal[16, 32, 64]
     fma: bool
-    dot: Literal["portable", "avx512vnni"]
+    dot: Literal["portable", "maddubs", "vnni", "sdot", "usdot"]
     shuffle: Literal["none", "pshufb", "tbl"]
     token_tile: int = 4
     streams: int = 2
 
 
-BASELINE = Isa(name="baseline", register_bytes=16, fma=False, dot="portable", shuffle="pshufb")
 PORTABLE = Isa(name="portable", register_bytes=16, fma=True, dot="portable", shuffle="none")
-AVX512_VNNI = Isa(name="avx512vnni", register_bytes=64, fma=True, dot="avx512vnni", shuffle="pshufb")
+
+SSSE3 = Isa(name="ssse3", register_bytes=16, fma=False, dot="maddubs", shuffle="pshufb")
+AVX2 = Isa(name="avx2", register_bytes=32, fma=True, dot="maddubs", shuffle="pshufb")
+AVX_VNNI = Isa(name="avxvnni", register_bytes=32, fma=True, dot="vnni", shuffle="pshufb")
+AVX512 = Isa(name="avx512", register_bytes=64, fma=True, dot="maddubs", shuffle="pshufb")
+AVX512_VNNI = Isa(name="avx512vnni", register_bytes=64, fma=True, dot="vnni", shuffle="pshufb")
+
+NEON = Isa(name="neon", register_bytes=16, fma=True, dot="portable", shuffle="tbl")
+DOTPROD = Isa(name="dotprod", register_bytes=16, fma=True, dot="sdot", shuffle="tbl")
+I8MM = Isa(name="i8mm", register_bytes=16, fma=True, dot="usdot", shuffle="tbl")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sharkpack.formats.packing import PackedLayout
 from sharkpack.templates.kernels.codes import halves, small_integers, unpack_block
-from sharkpack.templates.kernels.dot import byte_of, dot4
+from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
 PREFETCH_BYTES = 1024
@@ -166,14 +166,14 @@ class Products:
         for more in sums[1:]:
             x_sum = e.op(f"arith.addf {x_sum}, {more} : f32")
         value = None
-        if self.layout.zero_point is not None:
-            value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(-self.layout.zero_point)} : f32"))
+        if offset := code_bias(e, self.layout.bits) - (self.layout.zero_point or 0):
+            value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(offset)} : f32"))
         for half in halves:
-            total = self._dot16(e, self.codes, codes, half, block, token)
+            total = self._dot16(e, e.integers(0), self.codes, codes, half, block, token)
             scale = e.load_scalar(self.scales, [token, block, e.index(half)])
             if self.remainder:
-                fine = self._dot16(e, "remainders", codes, half, block, token)
-                total = e.op(f"arith.addi {e.op(f'arith.shli {total}, {e.integers(8)} : {I32}')}, {fine} : {I32}")
+                total = e.op(f"arith.shli {total}, {e.integers(8)} : {I32}")
+                total = self._dot16(e, total, "remainders", codes, half, block, token)
                 scale = e.op(f"arith.mulf {scale}, {e.float(1.0 / 256.0)} : f32")
             dot = e.op(f"arith.sitofp {total} : {I32} to {F32}")
             d = e.splat(scale)
@@ -181,12 +181,11 @@ class Products:
         assert value is not None
         return value, x_sum
 
-    def _dot16(self, e: Emitter, name: str, codes: list[str], half: int, block: str, token: str) -> str:
-        """Sum over one half of the block of codes * activations, i32: at most 16 * 255 * 128, so 8 bits more fit."""
-        total = e.integers(0)
-        for g in range(4 * half, 4 * half + 4):
-            total = dot4(e, total, codes[g], e.load_scalar(name, [token, e.add(e.mul(block, 8), g)]))
-        return total
+    def _dot16(self, e: Emitter, total: str, x: str, codes: list[str], half: int, block: str, token: str) -> str:
+        """total + codes * activations `x` of one half of the block, i32: at most 16 * 255 * 128, so 8 bits more fit."""
+        groups = range(4 * half, 4 * half + 4)
+        words = [e.load_scalar(x, [token, e.add(e.mul(block, 8), g)]) for g in groups]
+        return dot16(e, total, [codes[g] for g in groups], words, self.layout.bits)
 
     def _float_dots(
         self, e: Emitter, codes: list[str], part: range, block: str, tokens: list[str], sums: bool

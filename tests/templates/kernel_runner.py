@@ -1,32 +1,30 @@
 """Compiles kernels alone and calls them with numpy arrays: what the kernel tests share."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import iree.compiler as compiler
 import iree.runtime as rt
 import numpy as np
 import torch
 
-from sharkpack.templates.kernels.isa import AVX512_VNNI, BASELINE, PORTABLE, Isa
+from sharkpack.bundler.targets import TARGETS
+from sharkpack.runtime_shim.cpu import host_cpu
+from sharkpack.templates.kernels.isa import PORTABLE, Isa
 from sharkpack.templates.kernels.kernel import Kernel
 
-FLAGS = {
-    "baseline": ["--iree-llvmcpu-target-cpu=x86-64-v2"],
-    "portable": ["--iree-llvmcpu-target-cpu=host"],
-    "avx512vnni": ["--iree-llvmcpu-target-cpu=x86-64-v4", "--iree-llvmcpu-target-cpu-features=+avx512vnni"],
-}
+HOST = (
+    "--iree-hal-target-device=local",
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-cpu=host",
+)
+FLAGS = {target.isa.name: target.flags for target in TARGETS.values()}
 
 
 def isas_here() -> list[Isa]:
     """The instruction sets that this machine can run."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="ascii") if Path("/proc/cpuinfo").exists() else ""
-    found = [PORTABLE]
-    if "sse4_2" in flags:
-        found.append(BASELINE)
-    if "avx512_vnni" in flags:
-        found.append(AVX512_VNNI)
-    return found
+    cpu = host_cpu()
+    fitting = [t for t in TARGETS.values() if t.architecture == cpu.architecture and cpu.features >= {*t.cpu_features}]
+    return [PORTABLE, *(target.isa for target in fitting)]
 
 
 def module_text(kernels: Sequence[Kernel], isa: Isa) -> str:
@@ -52,12 +50,8 @@ class KernelRunner:
     """Some kernels compiled for one instruction set, callable with numpy arrays and torch tensors."""
 
     def __init__(self, kernels: Sequence[Kernel], isa: Isa) -> None:
-        flags = [
-            "--iree-hal-target-device=local",
-            "--iree-hal-local-target-device-backends=llvm-cpu",
-            *FLAGS[isa.name],
-        ]
-        code = compiler.compile_str(module_text(kernels, isa), extra_args=flags)
+        flags = FLAGS.get(isa.name, HOST)
+        code = compiler.compile_str(module_text(kernels, isa), extra_args=list(flags))
         config = rt.Config("local-sync")
         self.module = rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from sharkpack.templates.kernels.emitter import F32, Emitter
-from sharkpack.templates.kernels.isa import BASELINE, PORTABLE
+from sharkpack.templates.kernels.isa import PORTABLE, SSSE3
 
 
 def test_names_are_fresh_and_lines_in_order() -> None:
@@ -83,7 +83,7 @@ def test_loops_nest_without_sharing_names() -> None:
 
 def test_fused_multiply_add_only_where_the_hardware_has_it() -> None:
     """Without it the fused form would be a call into a maths library, which a bundle's module does not have."""
-    fused, plain = Emitter(PORTABLE), Emitter(BASELINE)
+    fused, plain = Emitter(PORTABLE), Emitter(SSSE3)
     assert fused.fma("%a", "%b", "%c") == "%v1"
     assert fused.lines == ["%v1 = math.fma %a, %b, %c : vector<16xf32>"]
     assert plain.fma("%a", "%b", "%c") == "%v2"

@@ -3,12 +3,13 @@
 import itertools
 import re
 
+from sharkpack.bundler.targets import TARGETS
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.emitter import Binding
-from sharkpack.templates.kernels.isa import AVX512_VNNI, BASELINE, PORTABLE
+from sharkpack.templates.kernels.isa import PORTABLE
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import matmul
 from sharkpack.templates.kernels.rows import gated, quantize_rows, rms_norm
@@ -107,11 +108,22 @@ def test_no_two_kernels_share_a_name_and_each_is_an_identifier() -> None:
 
 
 def test_what_an_instruction_set_lacks_is_not_used() -> None:
+    isas = {target.isa for target in TARGETS.values()}
     for kernel in _all_kernels()[::7]:
-        baseline, portable, vnni = (kernel.render(isa) for isa in (BASELINE, PORTABLE, AVX512_VNNI))
-        assert "math.fma" not in baseline
-        assert "llvm.x86" not in baseline + portable
-        assert kernel.name.startswith("matmul") or "llvm.x86" not in vnni
+        for isa in (PORTABLE, *isas):
+            text = kernel.render(isa)
+            assert isa.fma or "math.fma" not in text
+            assert kernel.name.startswith("matmul") or "llvm.call_intrinsic" not in text
+            assert isa.dot != "portable" or "llvm.call_intrinsic" not in text
     integer = matmul(32, 256, "q4_k", "int8", bias=False, residual=False)
-    assert "llvm.x86.avx512.vpdpbusd.512" in integer.render(AVX512_VNNI)
-    assert "math.fma" in integer.render(PORTABLE)
+    found = {isa.name: set(re.findall(r'"llvm\.(?:x86|aarch64)\.([a-z0-9.]+)"', integer.render(isa))) for isa in isas}
+    assert found == {
+        "ssse3": {"ssse3.pmadd.ub.sw.128", "sse2.pmadd.wd"},
+        "avx2": {"avx2.pmadd.ub.sw", "avx2.pmadd.wd"},
+        "avxvnni": {"avx512.vpdpbusd.256"},
+        "avx512": {"avx512.pmaddubs.w.512", "avx512.pmaddw.d.512"},
+        "avx512vnni": {"avx512.vpdpbusd.512"},
+        "neon": set(),
+        "dotprod": {"neon.sdot.v4i32.v16i8"},
+        "i8mm": {"neon.usdot.v4i32.v16i8"},
+    }

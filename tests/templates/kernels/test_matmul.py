@@ -67,7 +67,7 @@ LIMITS: list[Case] = [
 def _cases_of(isa: Isa) -> list[Case]:
     """All of them where the compiler is quick; elsewhere one a layout, its precision in turn: what differs between
     instruction sets is below the layouts."""
-    if isa.dot == "avx512vnni":
+    if isa.name == "avx512vnni":
         return CASES
     return [
         next(c for c in CASES if c.layout == name and (c.activations == LEVELS[i % 3] or LAYOUTS[name].kind == "float"))
