@@ -43,13 +43,14 @@ Angles = Mapping[str, Tensor]
 class Attending:
     """How a layer attends.
 
-    scale: of scores; None for 1 / sqrt(head_dim). window: positions seen, its own among them; 0 for all. rope: the
-    name of its angles. head_norms: q and k have an RMSNorm over each head. pairs_neighbours: the source rotates rows
-    (2i, 2i + 1) of a head.
+    scale: of scores; None for 1 / sqrt(head_dim). window: positions seen, its own among them; 0 for all. softcap:
+    other than 0, scores become softcap * tanh(score / softcap). rope: the name of its angles. head_norms: q and k have
+    an RMSNorm over each head. pairs_neighbours: the source rotates rows (2i, 2i + 1) of a head.
     """
 
     scale: float | None = None
     window: int = 0
+    softcap: float = 0.0
     rope: str = "all"
     head_norms: bool = False
     pairs_neighbours: bool = False
@@ -101,7 +102,8 @@ class AttentionBlock(torch.nn.Module):
         sizes = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
         where = (batch.page_ids, batch.start_positions, batch.seq_lens)
         cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, self.index, heads, *sizes)
-        cache, attended = ops.attention(q, *where, cache, self.index, heads, scale, how.window, batch.prefill, *sizes)
+        how_far = (how.window, batch.prefill, *sizes, how.softcap)
+        cache, attended = ops.attention(q, *where, cache, self.index, heads, scale, *how_far)
         return attended, cache
 
 

@@ -1,14 +1,16 @@
 """From an operator of ops/, with the static arguments of one call, to the kernel that computes it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
 from sharkpack.templates.kernels.embedding import embedding
+from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import Activations, matmul
+from sharkpack.templates.kernels.routing import route
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
 
 Shape = tuple[int | None, ...]
@@ -61,10 +63,19 @@ def _norm(call: Call, output: Output) -> Kernel:
     return rms_norm(size, call.scalars["epsilon"], output=output, residual=residual, heads=heads)
 
 
+def _expert_matmul(call: Call, activations: Literal["float32", "int8"]) -> Kernel:
+    s, top_k = call.scalars, call.width("chosen")
+    each_choice = call.width("codes" if activations == "int8" else "x") != s["k"]
+    return expert_matmul(s["experts"], top_k, s["n"], s["k"], s["layout"], activations, each_choice=each_choice)
+
+
 KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "embedding": lambda c: embedding(c.scalars["n"], c.scalars["k"], c.scalars["layout"]),
     "matmul_int8": _matmul_int8,
     "matmul_float32": lambda c: _matmul(c, "float32"),
+    "route": lambda c: route(c.width("logits"), c.scalars["top_k"], normalise=c.scalars["normalise"]),
+    "expert_matmul_int8": lambda c: _expert_matmul(c, "int8"),
+    "expert_matmul_float32": lambda c: _expert_matmul(c, "float32"),
     "quantize": lambda c: quantize_rows(c.width("x")),
     "rms_norm": lambda c: _norm(c, "float32"),
     "rms_norm_int8": lambda c: _norm(c, "int8"),
@@ -81,5 +92,6 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
         c.scalars["scale"],
         window=c.scalars["window"] or None,
         prefill=c.scalars["prefill"],
+        cap=c.scalars["softcap"],
     ),
 }

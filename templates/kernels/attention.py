@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, page_of, place
-from sharkpack.templates.kernels.elementwise import exp
+from sharkpack.templates.kernels.elementwise import exp, softcap
 from sharkpack.templates.kernels.emitter import F32, I32, LANES, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
@@ -21,15 +21,19 @@ REGISTERS = 16
 """Accumulators that a loop may carry: half of the vector registers of the widest instruction sets."""
 
 
-def attention(cache: CacheLayout, heads: int, scale: float, *, window: int | None, prefill: bool) -> Kernel:
+def attention(
+    cache: CacheLayout, heads: int, scale: float, *, window: int | None, prefill: bool, cap: float = 0.0
+) -> Kernel:
     """softmax(scale * q . K^T) . V of each query row [rows, heads*key_head_dim] over its sequence's positions
     0..its own (the last `window` of them, if given), [rows, heads*value_head_dim] float32.
 
-    prefill: tile several tokens of a sequence; without, each row is a workgroup of its own.
+    prefill: tile several tokens of a sequence; without, each row is a workgroup of its own. cap: other than 0,
+    scaled scores become cap * tanh(score / cap).
     """
-    writer = _Attention(cache, heads, scale, window, prefill)
+    writer = _Attention(cache, heads, scale, window, prefill, cap)
     kd, vd = cache.key_head_dim, cache.value_head_dim
     tag = f"{scale:.6e}".replace(".", "p").replace("-", "m").replace("+", "")
+    tag += f"_c{cap:.6e}".replace(".", "p").replace("-", "m").replace("+", "") if cap else ""
     return Kernel(
         name=f"attention_q{heads}_w{window or 0}_s{tag}_t{writer.query_tile}_{cache.tag}",
         bindings=(
@@ -66,8 +70,10 @@ class _Row:
 
 
 class _Attention:
-    def __init__(self, cache: CacheLayout, heads: int, scale: float, window: int | None, prefill: bool) -> None:
-        self.cache, self.scale, self.window, self.prefill = cache, scale, window, prefill
+    def __init__(
+        self, cache: CacheLayout, heads: int, scale: float, window: int | None, prefill: bool, cap: float
+    ) -> None:
+        self.cache, self.scale, self.window, self.prefill, self.cap = cache, scale, window, prefill, cap
         self.group = heads // cache.kv_heads
         self.score_vectors = cache.page_size // LANES
         most = max(1, REGISTERS // self.score_vectors)
@@ -193,6 +199,8 @@ class _Attention:
         zeros = [e.floats(0.0)] * (len(rows) * vectors)
         flat = e.loop("%origin", e.index(self.cache.key_head_dim), 1, zeros, F32, body)
         scaled = [e.float_op("mulf", s, e.floats(self.scale)) for s in flat]
+        if self.cap:
+            scaled = [softcap(e, s, self.cap) for s in scaled]
         return [scaled[row.number * vectors : (row.number + 1) * vectors] for row in rows]
 
     def _mask(self, e: Emitter, rows: list[_Row], scores: list[list[str]], begin: str) -> list[list[str]]:

@@ -26,6 +26,12 @@ def sigmoid_times(e: Emitter, x: str, factor: str) -> str:
     return e.float_op("divf", factor, e.float_op("addf", grown, e.floats(1.0)))
 
 
+def softcap(e: Emitter, x: str, cap: float) -> str:
+    """cap * tanh(x / cap), as cap * (2 sigmoid(2 x / cap) - 1): an error of 1e-7 cap."""
+    scaled = e.float_op("mulf", x, e.floats(2.0 / cap))
+    return e.float_op("subf", sigmoid_times(e, scaled, e.floats(2.0 * cap)), e.floats(cap))
+
+
 def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = False) -> None:
     """Write values 16 * tile .. of a row as int8 codes = round(x / d), and d and d*sum among its block's scales.
 

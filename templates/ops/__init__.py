@@ -5,6 +5,7 @@ Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the toke
 """
 
 from sharkpack.templates.ops.attention import attention, rope_and_store
+from sharkpack.templates.ops.experts import expert_matmul_float32, expert_matmul_int8, route
 from sharkpack.templates.ops.namespace import NAMESPACE
 from sharkpack.templates.ops.products import embedding, gated_matmul_int8, matmul_float32, matmul_int8
 from sharkpack.templates.ops.rows import (
@@ -21,6 +22,8 @@ __all__ = [
     "NAMESPACE",
     "attention",
     "embedding",
+    "expert_matmul_float32",
+    "expert_matmul_int8",
     "gated",
     "gated_int8",
     "gated_matmul_int8",
@@ -32,4 +35,5 @@ __all__ = [
     "rms_norm_int8",
     "rms_norm_int16",
     "rope_and_store",
+    "route",
 ]

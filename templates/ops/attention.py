@@ -81,8 +81,11 @@ def attention(
     kv_heads: int,
     key_head_dim: int,
     value_head_dim: int,
+    softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before.
+
+    `softcap` other than 0 makes scores softcap * tanh(score / softcap).
 
     `prefill` says that a sequence may have several rows; it changes nothing but the kernel. Returns (cache, y); the
     cache is unchanged.
@@ -101,6 +104,8 @@ def attention(
             hidden |= at[None, :] <= position[:, None] - window
         rows = q[n * each : (n + 1) * each].reshape(each, heads, -1)
         scores = torch.einsum("shd,thd->hst", rows, keys) * scale
+        if softcap:
+            scores = softcap * torch.tanh(scores / softcap)
         weights = torch.softmax(scores.masked_fill(hidden, -torch.inf), -1)
         found[n * each : (n + 1) * each] = torch.einsum("hst,thd->shd", weights, values)
     return cache.clone(), found.reshape(q.shape[0], -1)
@@ -123,5 +128,6 @@ def _(  # type: ignore[no-untyped-def]
     kv_heads,
     key_head_dim,
     value_head_dim,
+    softcap=0.0,
 ):
     return torch.empty_like(cache), q.new_empty((q.shape[0], heads * value_head_dim))

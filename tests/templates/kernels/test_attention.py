@@ -29,6 +29,7 @@ class Case:
     window: int
     prefill: bool = True
     scale: float = 0.17
+    softcap: float = 0.0
 
     @property
     def heads(self) -> int:
@@ -51,7 +52,8 @@ class Case:
 
     @property
     def kernel(self) -> Kernel:
-        return attention(self.layout, self.heads, self.scale, window=self.window or None, prefill=self.prefill)
+        window = self.window or None
+        return attention(self.layout, self.heads, self.scale, window=window, prefill=self.prefill, cap=self.softcap)
 
 
 def _case(dtype: str, page_size: int, kv_heads: int, group: int, head: tuple[int, int], window: int) -> Case:
@@ -65,14 +67,14 @@ CASES = [
     _case("f32", 16, 2, 3, (32, 48), 0),
     _case("f16", 16, 1, 1, (64, 64), 5),
     _case("f32", 32, 1, 9, (32, 32), 32),
-    _case("f16", 32, 2, 2, (64, 64), 0),
+    replace(_case("f16", 32, 2, 2, (64, 64), 0), softcap=2.5),
     _case("f16", 64, 1, 4, (128, 32), 20),
     _case("f32", 64, 1, 1, (32, 16), 70),
     _case("f16", 16, 1, 8, (32, 32), 33),
     _case("f32", 16, 3, 5, (16, 16), 1),
     _case("f32", 128, 1, 6, (32, 32), 100),
     _case("f16", 32, 1, 4, (256, 256), 40),
-    replace(_case("f32", 16, 2, 3, (32, 48), 20), prefill=False),
+    replace(_case("f32", 16, 2, 3, (32, 48), 20), prefill=False, softcap=1.5),
     replace(_case("f16", 64, 1, 7, (64, 32), 0), prefill=False),
 ]
 
@@ -133,7 +135,7 @@ def test_attention(case: Case, isa: Isa) -> None:
 def test_eager_attention(case: Case) -> None:
     for name in STEPS:
         step = _step(case, name)
-        arguments = (1, case.heads, case.scale, case.window, case.prefill, *case.shape)
+        arguments = (1, case.heads, case.scale, case.window, case.prefill, *case.shape, case.softcap)
         cache_after, y = ops.attention(step.q, *step.where, step.filled, *arguments)
         assert torch.equal(cache_after.nan_to_num(7), step.filled.nan_to_num(7))
         assert error(y[step.real], step.wanted) < TOLERANCE, name
@@ -176,6 +178,7 @@ def _dense(
         for head in range(case.heads):
             query = q[row, head * case.key : (head + 1) * case.key]
             scores = keys[n][first:past, head // case.group] @ query * case.scale
+            scores = case.softcap * np.tanh(scores / case.softcap) if case.softcap else scores
             weights = np.exp(scores - scores.max())
             out = weights @ values[n][first:past, head // case.group] / weights.sum()
             y[row, head * case.value : (head + 1) * case.value] = out
@@ -197,6 +200,9 @@ def test_the_cases_cover_what_can_differ() -> None:
     assert {(case.page_size, case.dtype) for case in CASES} >= {(p, d) for p in (16, 32, 64) for d in ("f16", "f32")}
     assert {case.key for case in CASES} >= {32, 64, 128, 256}
     assert len({case.kernel.row_tile for case in CASES}) > 3
+    assert {(case.prefill, case.softcap > 0) for case in CASES} == {
+        (a, b) for a in (True, False) for b in (True, False)
+    }
     windows = [(case.window, case.page_size) for case in CASES if case.window]
     assert any(w < p for w, p in windows)
     assert any(w == p for w, p in windows)

@@ -1,0 +1,88 @@
+"""Products with the weights of chosen experts: a workgroup reads which expert its row took, and its stream alone.
+
+The weights of all experts are one packed matrix [experts * n, k]; n is whole tiles: an expert's stream is contiguous.
+A row's choices are taken one at a time, in prefill as in decode.
+"""
+
+from typing import Literal
+
+from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
+from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.matmul import GROUP_BYTES, STREAMS
+from sharkpack.templates.kernels.products import Products
+
+
+def expert_matmul(
+    experts: int,
+    top_k: int,
+    n: int,
+    k: int,
+    layout_name: str,
+    activations: Literal["float32", "int8"],
+    *,
+    each_choice: bool,
+) -> Kernel:
+    """x [rows, k] (each_choice: [rows, top_k * k]) and chosen [rows, top_k] i64 -> [rows, top_k * n] float32.
+
+    n: outputs of an expert, a multiple of 16. Float layouts take float32 activations only.
+    """
+    writer = _ExpertMatmul(experts, top_k, n, k, layout_name, activations, each_choice)
+    return Kernel(
+        name=f"expert_matmul_{layout_name}_{activations}_{top_k}_of_{experts}_n{n}_k{k}" + "_each" * each_choice,
+        bindings=writer.bindings(),
+        dimensions={"rows": ("chosen", 0)},
+        row_tile=1,
+        groups=top_k * writer.groups,
+        body=writer.write,
+    )
+
+
+class _ExpertMatmul:
+    def __init__(
+        self, experts: int, top_k: int, n: int, k: int, layout_name: str, activations: str, each_choice: bool
+    ) -> None:
+        layout = LAYOUTS[layout_name]
+        self.top_k, self.n, self.k, self.each_choice = top_k, n, k, each_choice
+        self.quantized = activations == "int8"
+        self.products = Products(layout, k, quantized=self.quantized, remainder=False)
+        self.bytes = packed_nbytes(layout, (experts * n, k))
+        self.row_tiles = n // 16
+        self.expert_bytes = self.bytes // experts
+        self.row_tile_bytes = self.expert_bytes // self.row_tiles
+        share = min(GROUP_BYTES // self.row_tile_bytes, -(-self.row_tiles // 4))
+        self.tiles_each = STREAMS * max(1, share // STREAMS)
+        self.groups = -(-self.row_tiles // self.tiles_each)
+
+    def bindings(self) -> tuple[Binding, ...]:
+        """In memory a row and choice is a row of its own."""
+        wide, k, n = self.k * (self.top_k if self.each_choice else 1), self.k, self.n
+        found = [Binding(name="weight", memref=f"{self.bytes}xi8", tensor=f"{self.bytes}xi8")]
+        if self.quantized:
+            found.append(Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{wide}xi8"))
+            found.append(Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{wide // 32}x4xf32"))
+        else:
+            found.append(Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{wide}xf32"))
+        found.append(Binding(name="chosen", memref=f"?x{self.top_k}xi64", tensor=f"?x{self.top_k}xi64"))
+        return (*found, Binding(name="y", memref=f"?x{n}xf32", tensor=f"?x{self.top_k * n}xf32", access="write"))
+
+    def write(self, e: Emitter) -> None:
+        row, groups = "%group_x", e.index(self.groups)
+        choice = e.op(f"arith.divui %group_y, {groups} : index")
+        expert = e.op(f"arith.index_cast {e.load_scalar('chosen', [row, choice])} : i64 to index")
+        start = e.mul(expert, self.expert_bytes)
+        made = e.add(e.mul(row, self.top_k), choice)
+        given = made if self.each_choice else row
+        first = e.mul(e.op(f"arith.remui %group_y, {groups} : index"), self.tiles_each)
+        last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
+        paired = e.op(f"arith.subi {last}, {e.op(f'arith.remui {last}, {e.index(STREAMS)} : index')} : index")
+
+        def outputs(tile: str, streams: int) -> None:
+            tiles = [e.add(tile, i) for i in range(streams)]
+            sums = self.products.along_k(e, [e.add(start, e.mul(t, self.row_tile_bytes)) for t in tiles], [given])
+            for t, value in zip(tiles, sums, strict=True):
+                e.store(value, "y", [made, e.mul(t, 16)], F32)
+
+        e.each(first, paired, STREAMS, lambda tile: outputs(tile, STREAMS))
+        if self.row_tiles % STREAMS:
+            e.each(paired, last, 1, lambda tile: outputs(tile, 1))
