@@ -1,0 +1,5 @@
+"""float32 weights to GGML's blocks, as llama.cpp would store them. What a block then means is `formats.quant`'s."""
+
+from sharkpack.formats.quantize.types import QUANTIZERS, Quantizer, quantize, quantizer
+
+__all__ = ["QUANTIZERS", "Quantizer", "quantize", "quantizer"]
