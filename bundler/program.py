@@ -14,7 +14,7 @@ from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.lowering import KERNELS, Call
 from sharkpack.templates.ops import NAMESPACE
-from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.recipe import CausalModel, ModelOptions, last_rows
 
 PARAMETER_SCOPE = "model"
 OPERATOR_PREFIX = f"torch.{NAMESPACE}."
@@ -36,7 +36,7 @@ class Program:
 
 
 def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int]) -> Program:
-    """Export `prefill_bs{N}` and `decode_bs{N}` for each batch size."""
+    """Export `prefill_bs{N}` and `decode_bs{N}` for each batch size, and `head`."""
     import iree.turbine.aot as aot
 
     aot.externalize_module_parameters(model, external_scope=PARAMETER_SCOPE)
@@ -47,6 +47,7 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
         for size in sizes:
             _export_prefill(programs, model, options, size)
             _export_decode(programs, model, options, size)
+        _export_head(programs, model, options)
     output = aot.export(programs, import_symbolic_shape_expressions=False)
     operation = output.mlir_module
     lowering = _Lowering()
@@ -58,7 +59,7 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
     return Program(
         text=text,
         kernels=kernels,
-        entry_points=tuple(f"{kind}_bs{size}" for size in sizes for kind in ("prefill", "decode")),
+        entry_points=(*(f"{kind}_bs{size}" for size in sizes for kind in ("prefill", "decode")), "head"),
     )
 
 
@@ -92,7 +93,8 @@ def _export_prefill(programs: Any, model: CausalModel, options: ModelOptions, si
         strict=False,
     )
     def prefill(m, tokens, start_positions, seq_lens, page_ids, cache):  # type: ignore[no-untyped-def]
-        return m(tokens, start_positions, seq_lens, page_ids, cache)
+        x, cache = m.hidden(tokens, start_positions, seq_lens, page_ids, cache)
+        return m.head(last_rows(x, tokens, start_positions, seq_lens)), cache, x
 
 
 def _export_decode(programs: Any, model: CausalModel, options: ModelOptions, size: int) -> None:
@@ -107,6 +109,14 @@ def _export_decode(programs: Any, model: CausalModel, options: ModelOptions, siz
     )
     def decode(m, tokens, seq_lens, start_positions, page_ids, cache):  # type: ignore[no-untyped-def]
         return m(tokens, start_positions, seq_lens, page_ids, cache)
+
+
+def _export_head(programs: Any, model: CausalModel, options: ModelOptions) -> None:
+    rows = torch.export.Dim("rows", min=1, max=options.context_length)
+
+    @programs.export_program(args=(torch.zeros(7, model.dim),), dynamic_shapes=({0: rows},), name="head", strict=False)
+    def head(m, hidden):  # type: ignore[no-untyped-def]
+        return m.head(hidden)
 
 
 @dataclass

@@ -2,24 +2,28 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from collections.abc import Sequence as List
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import numpy as np
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.signature import Signature
 from sharkpack.runtime_shim.bundle import Bundle
 from sharkpack.runtime_shim.detokenizer import Vocabulary
-from sharkpack.runtime_shim.device import Selection
 from sharkpack.runtime_shim.generation import Completion, Generation
-from sharkpack.runtime_shim.hal_device import choose_local_device, open_device
+from sharkpack.runtime_shim.hal_device import choose_device, open_device
 from sharkpack.runtime_shim.memory import default_cache_pages, usable_memory
 from sharkpack.runtime_shim.pages import PagePool
 from sharkpack.runtime_shim.program import CACHE_ITEM_BYTES, Logits, Program
-from sharkpack.runtime_shim.prompt import Prompt, check_ids, encode_prompt
+from sharkpack.runtime_shim.prompt import Prompt, check_ids, check_length, encode_prompt
 from sharkpack.runtime_shim.sampling import Sampling
 from sharkpack.runtime_shim.scheduler import Scheduler
+from sharkpack.runtime_shim.scores import Scores, score_tokens
 from sharkpack.runtime_shim.sequence import Request, Sequence
 from sharkpack.runtime_shim.transcript import Transcript
 
@@ -69,7 +73,7 @@ class Engine:
         bundle = path if isinstance(path, Bundle) else Bundle.open(path)
         try:
             selection = bundle.select(device=device, target=target)
-            uri, count = _device(selection, device, threads)
+            uri, count = choose_device(selection, threads, explicit=device != "auto")
             signature = bundle.manifest.signature
             context_length = _context_length(signature, context)
             pages = _cache_pages(signature, context_length, cache_pages)
@@ -154,16 +158,40 @@ class Engine:
     def encode(self, prompt: Prompt, *, raw: bool = False) -> tuple[int, ...]:
         """The token ids that `generate` would compute for this prompt; the same errors."""
         ids = encode_prompt(self.bundle, prompt, raw=raw)
-        self._check_length(len(ids))
+        check_length(len(ids), self.context_length)
         return ids
 
     def logits(self, token_ids: List[int]) -> Logits:
         """Logits after these tokens: f32 [V], a copy. Waits for nothing that is under way, and disturbs nothing."""
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
-        self._check_length(len(ids))
+        check_length(len(ids), self.context_length)
         with self._lock:
             self._check_open()
             return self._scheduler.logits(ids)
+
+    def all_logits(self, token_ids: List[int], *, first: int = 0) -> Logits:
+        """Logits after each token from the one at `first` on: f32 [tokens - first, V], a copy; else as `logits`."""
+        with self._scoring(token_ids, first) as parts:
+            return np.concatenate([part.copy() for part in parts])
+
+    def score(self, token_ids: List[int], *, first: int = 0) -> Scores:
+        """How likely each token after the one at `first` was, given those before it; else as `logits`.
+
+        Memory is bounded, however long the text: logits are looked at as they come.
+        """
+        with self._scoring(token_ids, first) as parts:
+            return score_tokens(parts, list(token_ids)[first + 1 :])
+
+    @contextmanager
+    def _scoring(self, token_ids: List[int], first: int) -> Iterator[Iterator[Logits]]:
+        ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
+        check_length(len(ids), self.context_length)
+        if not 0 <= first < len(ids):
+            raise SharkpackError(f"first is {first}: expected 0 to {len(ids) - 1}, a position of the text")
+        with self._lock:
+            self._check_open()
+            with closing(self._scheduler.score(ids, first)) as parts:
+                yield parts
 
     def close(self) -> None:
         """Give the device, the cache and, where `open` opened it, the bundle back. A second call does nothing."""
@@ -190,22 +218,9 @@ class Engine:
         ends = frozenset(tokenizer.end_token_ids)
         return ends if tokenizer.eos_token_id is None else ends | {tokenizer.eos_token_id}
 
-    def _check_length(self, tokens: int) -> None:
-        if tokens > self.context_length:
-            raise SharkpackError(
-                f"the prompt is {tokens} tokens and the context {self.context_length}: shorten the prompt, "
-                "or build the bundle with a longer --context"
-            )
-
     def _check_open(self) -> None:
         if self._program.closed:
             raise SharkpackError("the engine is closed: open it again")
-
-
-def _device(selection: Selection, asked: str, threads: int | None) -> tuple[str, int]:
-    if selection.target.driver != "local":
-        return selection.device_uri, 0
-    return choose_local_device(selection.device_uri, threads, explicit=asked != "auto")
 
 
 def _context_length(signature: Signature, asked: int | None) -> int:

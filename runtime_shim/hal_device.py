@@ -6,9 +6,17 @@ import iree.runtime as rt
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.cpu import host_cpu
+from sharkpack.runtime_shim.device import Selection
 
 _lock = threading.Lock()
 _task_threads: int | None = None
+
+
+def choose_device(selection: Selection, threads: int | None, *, explicit: bool) -> tuple[str, int]:
+    """(device, thread count) for a selection, `explicit` if its device was asked for; 0 threads: not a CPU."""
+    if selection.target.driver != "local":
+        return selection.device_uri, 0
+    return choose_local_device(selection.device_uri, threads, explicit=explicit)
 
 
 def choose_local_device(device_uri: str, threads: int | None, *, explicit: bool) -> tuple[str, int]:

@@ -21,6 +21,9 @@ Logits = npt.NDArray[np.float32]
 
 CACHE_ITEM_BYTES = {"f16": 2, "f32": 4}
 _ELEMENT_TYPES = {"f16": rt.HalElementType.FLOAT_16, "f32": rt.HalElementType.FLOAT_32}
+HEAD = "head"
+SCORED_ELEMENTS = 1 << 24
+"""Logits that one call of `Program.score` makes at most: 64 MiB."""
 _FLOAT32 = np.dtype(np.float32)  # an instance: the binding refuses the class
 
 
@@ -32,6 +35,7 @@ class Program:
     ) -> None:
         self.signature = archive.manifest.signature
         self.cache_pages = cache_pages
+        self._prefill_chunk = prefill_chunk
         self._native = _Native(archive, target, device)
         # IREE dies when a buffer outlives its device, so they go in order, at the latest when the interpreter exits.
         self._release = weakref.finalize(self, self._native.release)
@@ -54,6 +58,21 @@ class Program:
         if entry == "prefill":
             return self._native.invoke(f"prefill_bs{batch}", tokens, starts, lengths, pages)[: len(rows)]
         return self._native.invoke(f"decode_bs{batch}", tokens, lengths, starts, pages)[: len(rows)]
+
+    @property
+    def scored_tokens(self) -> int:
+        """How many tokens `score` takes at most."""
+        return max(1, min(self._prefill_chunk // self.batch_size(1), SCORED_ELEMENTS // self.signature.vocab_size))
+
+    def score(self, row: Row) -> Logits:
+        """Compute the row's new tokens. Returns f32 [len(row.tokens), V], the logits after each; memory as of `call`.
+
+        Raises SharkpackError as `call` does, and for a module without `head`.
+        """
+        self._check([row])
+        batch = self.batch_size(1)
+        self._native.invoke(f"prefill_bs{batch}", *self._native.arguments.fill([row], batch))
+        return self._native.invoke_head()[: len(row.tokens)]
 
     @property
     def closed(self) -> bool:
@@ -92,6 +111,7 @@ class _Native:
         self._device: Any = device
         self._instance: Any = rt.VmInstance()
         self._cache: Any = None
+        self._hidden: Any = None
         self._result: Any = None
         self._functions: dict[str, rt.VmFunction] = {}
         try:
@@ -126,16 +146,29 @@ class _Native:
 
     def invoke(self, name: str, *arguments: rt.HalBufferView) -> Logits:
         """Call with the arguments and the cache, which the call consumes and returns."""
-        inputs, outputs = rt.VmVariantList(5), rt.VmVariantList(2)
+        outputs = self._call(name, *arguments, self._cache)
+        self._cache = outputs.get_as_object(1, rt.HalBufferView)
+        self._hidden = outputs.get_as_object(2, rt.HalBufferView) if outputs.size > 2 else None
+        return self._read(outputs)
+
+    def invoke_head(self) -> Logits:
+        """The head, on what the layers made of each token of the prefill before."""
+        if HEAD not in self._functions:
+            raise SharkpackError("this bundle's program gives no logits but the last token's: build it again")
+        return self._read(self._call(HEAD, self._hidden))
+
+    def _call(self, name: str, *arguments: rt.HalBufferView) -> Any:
+        inputs, outputs = rt.VmVariantList(5), rt.VmVariantList(3)
         for argument in arguments:
             inputs.push_ref(argument)
-        inputs.push_ref(self._cache)
         self._result = None
         try:
             self._context.invoke(self._functions[name], inputs, outputs)
         except RuntimeError as error:
             raise SharkpackError(f"{name} failed: {' '.join(str(error).split())}") from error
-        self._cache = outputs.get_as_object(1, rt.HalBufferView)
+        return outputs
+
+    def _read(self, outputs: Any) -> Logits:
         view = outputs.get_as_object(0, rt.HalBufferView)
         self._result = view.map()
         logits: Logits = self._result.asarray(view.shape, _FLOAT32)
@@ -143,7 +176,7 @@ class _Native:
 
     def release(self) -> None:
         """Results first, the device last."""
-        self._result = self._cache = None
+        self._result = self._hidden = self._cache = None
         self.__dict__.pop("arguments", None)
         self._functions.clear()
         self._context = self._modules = None
@@ -169,6 +202,9 @@ class _Native:
                 if function is None:
                     raise SharkpackError(f"{target.path} has no function {name}, which the manifest promises")
                 self._functions[name] = function
+        head = module.lookup_function(HEAD)
+        if head is not None:
+            self._functions[HEAD] = head
 
 
 def _parameter_providers(archive: Archive) -> list[rt.ParameterProvider]:

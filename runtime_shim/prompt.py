@@ -37,6 +37,15 @@ def check_ids(prompt: Sequence[Any], vocab_size: int) -> tuple[int, ...]:
     return ids
 
 
+def check_length(tokens: int, context_length: int) -> None:
+    """Refuse more tokens than a sequence may have."""
+    if tokens > context_length:
+        raise SharkpackError(
+            f"the prompt is {tokens} tokens and the context {context_length}: shorten the prompt, "
+            "or build the bundle with a longer --context"
+        )
+
+
 def _encode_text(bundle: Bundle, text: str, raw: bool) -> tuple[int, ...]:
     if not raw and bundle.chat_template is not None:
         text = _render(bundle, [{"role": "user", "content": text}])

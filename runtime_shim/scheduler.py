@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sharkpack.formats.errors import SharkpackError
@@ -79,15 +80,37 @@ class Scheduler:
     def logits(self, token_ids: Iterable[int]) -> Logits:
         """A copy of the logits (f32 [V]) after these tokens, computed apart from what is queued."""
         tokens = list(token_ids)
-        pages = self._pool.allocate(self._pages_for(len(tokens)))
-        try:
-            chunk = self._chunk(self._sizes[-1])
-            for start in range(0, len(tokens), chunk):
-                logits = self._program.call("prefill", [Row(tokens[start : start + chunk], start, pages)])
+        with self._borrowed_pages(len(tokens)) as pages:
+            logits = self._prefill(tokens, pages)
             last: Logits = logits[0].copy()
             return last
+
+    def score(self, token_ids: Iterable[int], first: int) -> Generator[Logits, None, None]:
+        """Logits (f32 [rows, V]) after each token from the one at `first` on, some rows at a time.
+
+        They are the device's memory, which the next call of the program overwrites.
+        """
+        tokens = list(token_ids)
+        with self._borrowed_pages(len(tokens)) as pages:
+            if first:
+                self._prefill(tokens[:first], pages)
+            each = self._program.scored_tokens
+            for start in range(first, len(tokens), each):
+                yield self._program.score(Row(tokens[start : start + each], start, pages))
+
+    @contextmanager
+    def _borrowed_pages(self, tokens: int) -> Iterator[list[int]]:
+        pages = self._pool.allocate(self._pages_for(tokens))
+        try:
+            yield pages
         finally:
             self._pool.release(pages)
+
+    def _prefill(self, tokens: list[int], pages: list[int]) -> Logits:
+        chunk = self._chunk(self._sizes[-1])
+        for start in range(0, len(tokens), chunk):
+            logits = self._program.call("prefill", [Row(tokens[start : start + chunk], start, pages)])
+        return logits
 
     # -- schedule
 

@@ -31,7 +31,8 @@ class Decoder(CausalModel):
         ignored: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
-        self.options, self.vocab_size, self.embedding_scale = options, shape.vocab_size, embedding_scale
+        self.vocab_size, self.dim = shape.vocab_size, shape.dim
+        self.options, self.embedding_scale = options, embedding_scale
         self.cache_layout = shape.cache_layout(options)
         self.token_embd = Embedding(table, "token_embd", shape.vocab_size, shape.dim)
         self.rope = torch.nn.ModuleDict(
@@ -45,7 +46,7 @@ class Decoder(CausalModel):
         table.refuse_rest(ignored)
         self.weights = table.weights
 
-    def forward(
+    def hidden(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
         batch = Batch.of(tokens, page_ids, start_positions, seq_lens)
@@ -56,10 +57,9 @@ class Decoder(CausalModel):
             x = x * self.embedding_scale
         for layer in self.blk:
             x, cache = layer(x, angles, batch, cache)
-        return self._logits(_last_rows(x, tokens, start_positions, seq_lens)), cache
+        return x, cache
 
-    def _logits(self, x: Tensor) -> Tensor:
-        """[N, dim] -> [N, vocab_size]"""
+    def head(self, x: Tensor) -> Tensor:
         h = self.output_norm(x)
         if self.output is None:
             return self.token_embd.as_head(h, finer(self.options.activations))
@@ -70,10 +70,3 @@ def _positions(tokens: Tensor, start_positions: Tensor, context_length: int) -> 
     """Position of each token [N, S], flattened; padding past the context is clamped, its result is never read."""
     offsets = torch.arange(tokens.shape[1], dtype=torch.int64)
     return (start_positions[:, None] + offsets[None, :]).clamp(max=context_length - 1).reshape(-1)
-
-
-def _last_rows(x: Tensor, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor) -> Tensor:
-    """x [N * S, k] -> the row [N, k] of each sequence's last valid token."""
-    count, each = tokens.shape
-    at = torch.arange(count, dtype=torch.int64) * each + (seq_lens - 1 - start_positions)
-    return torch.index_select(x, 0, at)

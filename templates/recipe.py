@@ -193,18 +193,40 @@ def refuse_unknown_keys(source: Source, known: frozenset[str]) -> None:
 
 
 class CausalModel(torch.nn.Module):
-    """The interface of what a recipe builds: shapes the ABI needs, and one forward for prefill and decode alike."""
+    """The interface of what a recipe builds: shapes the ABI needs, the layers, and the head on top of them.
+
+    tokens [N, S] i64, start_positions [N], seq_lens [N], page_ids [N, P] i64, cache [pages, page_elements]; the cache
+    is returned as the call left it. S is 1 when decoding, and a symbol, not a number, when prefill is traced.
+    """
 
     vocab_size: int
+    dim: int
     cache_layout: CacheLayout
     weights: Mapping[str, Weight]
+
+    def hidden(
+        self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """-> what the last layer makes of each token [N * S, dim], cache."""
+        raise TypeError(f"{type(self).__name__} has no layers")
+
+    def head(self, x: Tensor) -> Tensor:
+        """Rows of `hidden` [rows, dim] -> logits [rows, vocab_size] float32."""
+        raise TypeError(f"{type(self).__name__} has no head")
 
     def forward(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """tokens [N, S] i64, start_positions [N], seq_lens [N], page_ids [N, P] i64, cache [pages, page_elements]
-        -> logits [N, vocab_size] float32 of position seq_lens - 1, cache."""
-        raise TypeError(f"{type(self).__name__} has no forward")
+        """-> logits [N, vocab_size] float32 of position seq_lens - 1, cache."""
+        x, cache = self.hidden(tokens, start_positions, seq_lens, page_ids, cache)
+        return self.head(last_rows(x, tokens, start_positions, seq_lens)), cache
+
+
+def last_rows(x: Tensor, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor) -> Tensor:
+    """x [N * S, k] -> the row [N, k] of each sequence's last valid token."""
+    count, each = tokens.shape
+    at = torch.arange(count, dtype=torch.int64) * each + (seq_lens - 1 - start_positions)
+    return torch.index_select(x, 0, at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,15 +33,24 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[CausalModel, Progra
 
 def test_entry_points(llama: tuple[CausalModel, Program]) -> None:
     """Names, and the order and types of arguments, are the ABI."""
-    _, program = llama
-    assert program.entry_points == ("prefill_bs1", "decode_bs1", "prefill_bs3", "decode_bs3")
-    for name in program.entry_points:
+    model, program = llama
+    *entry_points, last = program.entry_points
+    assert (entry_points, last) == (["prefill_bs1", "decode_bs1", "prefill_bs3", "decode_bs3"], "head")
+    for name in entry_points:
         kind, _, size = name.partition("_bs")
         (head,) = re.findall(rf"func\.func @{name}\((.*?)\) ->", program.text)
         shapes = re.findall(r"tensor<\[([^\]]*)\],(\w+)>", head)
-        cache = (f"?,{llama[0].cache_layout.page_elements}", "f16")
+        cache = (f"?,{model.cache_layout.page_elements}", "f16")
         tokens = (f"{size},{'?' if kind == 'prefill' else '1'}", "si64")
         assert shapes == [tokens, (size, "si64"), (size, "si64"), (f"{size},?", "si64"), cache]
+        results = [(f"{size},{model.vocab_size}", "f32"), cache, ("?,128", "f32")][: 3 if kind == "prefill" else 2]
+        assert re.findall(r"vtensor<\[([^\]]*)\],(\w+)>", _results(program.text, name)) == results
+    assert f"vtensor<[?,{model.vocab_size}],f32>" in _results(program.text, "head")
+
+
+def _results(text: str, name: str) -> str:
+    (found,) = re.findall(rf"func\.func @{name}\(.*?\) -> (.*) \{{$", text, re.MULTILINE)
+    return str(found)
 
 
 def test_no_operator_of_ours_is_left(llama: tuple[CausalModel, Program]) -> None:
@@ -98,7 +107,7 @@ def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
     """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own."""
     program = trace(_model(tmp_path, architecture), OPTIONS, (2,))
     functions = _stream_functions(program.link(PORTABLE))
-    for name in program.entry_points:
+    for name in program.entry_points[:-1]:
         assert functions[f"{name}$async"].count("stream.cmd.dispatch") > 20
         assert not COPIES.findall(functions[f"{name}$async"]), name
 

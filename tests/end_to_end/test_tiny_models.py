@@ -64,7 +64,7 @@ CASES = {
 
 
 def _recipe_logits(source_path: Path, tokens: list[int]) -> npt.NDArray[np.float32]:
-    """Logits after `tokens` by the recipe in torch, all in float32."""
+    """Logits after each of `tokens` by the recipe in torch, all in float32."""
     with open_source(str(source_path)) as source:
         options = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype="f32", activations="float32")
         model = RECIPES[source.architecture].build(source, options)
@@ -74,8 +74,8 @@ def _recipe_logits(source_path: Path, tokens: list[int]) -> npt.NDArray[np.float
             buffers[name].copy_(values.view(buffers[name].dtype).reshape(buffers[name].shape))
         cache = torch.zeros(3, model.cache_layout.page_elements)
         count = torch.tensor([len(tokens)])
-        logits, _ = model(torch.tensor([tokens]), torch.tensor([0]), count, torch.tensor([[1, 2]]), cache)
-    result: npt.NDArray[np.float32] = logits[0].numpy()
+        hidden, _ = model.hidden(torch.tensor([tokens]), torch.tensor([0]), count, torch.tensor([[1, 2]]), cache)
+    result: npt.NDArray[np.float32] = model.head(hidden).numpy()
     return result
 
 
@@ -86,12 +86,13 @@ def test_the_program_computes_what_the_recipe_says(name: str, tmp_path: Path) ->
     assert build(source, "-o", path, *exact, "--page-size", str(PAGE_SIZE), "--context", "64") == 0
     expected = _recipe_logits(source, TOKENS)
     with Engine.open(path) as engine:
-        whole = engine.logits(TOKENS)
+        each, last = engine.all_logits(TOKENS), engine.logits(TOKENS)
         decoded = engine.generate(TOKENS[:40], max_tokens=3).result.token_ids
         assert list(decoded) == _greedy(engine, TOKENS[:40], len(decoded))
     scale = float(np.abs(expected - expected.mean()).max())
     assert scale > 0.5
-    assert float(np.abs(whole - expected).max()) < 1e-3 * scale
+    assert float(np.abs(each - expected).max()) < 1e-3 * scale
+    assert float(np.abs(last - expected[-1]).max()) < 1e-3 * scale
 
 
 def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:
@@ -107,6 +108,6 @@ def test_int8_activations_are_close(name: str, tmp_path: Path) -> None:
     assert build(source, "-o", path, "--batch-sizes", "1", "--context", "64") == 0
     expected = _recipe_logits(source, TOKENS)
     with Engine.open(path) as engine:
-        found = engine.logits(TOKENS)
+        found = engine.all_logits(TOKENS)
     error, scale = np.abs(found - expected).max(), np.abs(expected - expected.mean()).max()
     assert float(error) < 0.05 * float(scale)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
@@ -126,6 +127,35 @@ def test_logits(engine: Engine) -> None:
     assert (logits.shape, str(logits.dtype)) == ((VOCABULARY,), "float32")
     assert int(logits.argmax()) == next_token([5, 6, 7])
     assert logits.base is None  # a copy: it outlives the engine
+
+
+def test_logits_after_each_token(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = [11 * i % 200 for i in range(50)]
+    monkeypatch.setattr("sharkpack.runtime_shim.program.SCORED_ELEMENTS", 7 * VOCABULARY)
+    for first in (0, 1, 33, 49):
+        logits = engine.all_logits(tokens, first=first)
+        assert logits.shape == (50 - first, VOCABULARY)
+        assert logits.argmax(axis=1).tolist() == [next_token(tokens[: end + 1]) for end in range(first, 50)]
+    np.testing.assert_array_equal(logits[-1], engine.logits(tokens))
+
+
+def test_scores(engine: Engine) -> None:
+    """The toy gives its favourite e^10 times the probability of any other token."""
+    tokens = [5, *continuation([5], 20), 77]
+    scores = engine.score(tokens, first=2)
+    unlikely = -np.log(np.exp(10.0) + VOCABULARY - 1)
+    wanted = [unlikely + 10] * 18 + [unlikely + 10 * (next_token(tokens[:-1]) == 77)]
+    np.testing.assert_allclose(scores.log_probabilities, wanted, rtol=1e-6)
+    assert scores.likeliest.tolist() == [next_token(tokens[:end]) for end in range(3, 22)]
+
+
+def test_scoring_disturbs_nothing_and_keeps_nothing(engine: Engine) -> None:
+    generation = engine.generate([1, 2, 3], max_tokens=12)
+    next(generation)
+    free = engine._pool.available
+    engine.score([4] * 40)
+    assert engine._pool.available == free
+    assert list(generation.result.token_ids) == continuation([1, 2, 3], 12)
 
 
 def test_chat(toy_code: bytes, tmp_path: Path) -> None:

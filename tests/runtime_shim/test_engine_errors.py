@@ -22,7 +22,7 @@ def test_a_closed_engine_says_so(toy_bundle: Path) -> None:
     generation = engine.generate([1, 2])
     engine.close()
     engine.close()
-    for use in (lambda: next(generation), lambda: engine.logits([1]), lambda: engine.step()):
+    for use in (lambda: next(generation), lambda: engine.logits([1]), lambda: engine.score([1]), lambda: engine.step()):
         with pytest.raises(SharkpackError, match="the engine is closed"):
             use()
 
@@ -42,6 +42,13 @@ def test_bad_requests(engine: Engine, arguments: dict[str, object], message: str
     with pytest.raises(SharkpackError, match=message):
         engine.generate(**arguments)  # type: ignore[arg-type]
     assert engine.step() is False
+
+
+@pytest.mark.parametrize("first", [-1, 3, 99])
+def test_scoring_from_outside_the_text(engine: Engine, first: int) -> None:
+    for use in (engine.score, engine.all_logits):
+        with pytest.raises(SharkpackError, match=f"first is {first}: expected 0 to 2, a position of the text"):
+            use([1, 2, 3], first=first)
 
 
 @pytest.mark.parametrize(

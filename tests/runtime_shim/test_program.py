@@ -54,6 +54,26 @@ def test_a_prompt_in_parts_and_then_a_step_in_scattered_pages(load: Load, toy_bu
     assert int(logits[0].argmax()) == next_token([*tokens, 77])
 
 
+@pytest.mark.parametrize("batch_sizes", [BATCH_SIZES, (4,)])
+def test_scoring_gives_what_comes_after_each_token(
+    load: Load, toy_code: bytes, tmp_path: Path, batch_sizes: tuple[int, ...]
+) -> None:
+    bundle = ToyBundle(code=toy_code, signature=replace(TOY_SIGNATURE, batch_sizes=batch_sizes))
+    program = load(bundle.write(tmp_path / "toy.shark"))
+    tokens, pages = list(range(30, 50)), [11, 2, 19]
+    program.call("prefill", [Row(tokens[:5], 0, pages)])
+    logits = program.score(Row(tokens[5:], 5, pages))
+    assert logits.shape == (15, VOCABULARY)
+    assert logits.argmax(axis=1).tolist() == [next_token(tokens[:end]) for end in range(6, 21)]
+
+
+def test_a_module_without_a_head_cannot_score(load: Load, toy_bundle: Path) -> None:
+    program = load(toy_bundle)
+    del program._native._functions["head"]  # as in a module that has none
+    with pytest.raises(SharkpackError, match="gives no logits but the last token's: build it again"):
+        program.score(Row([1, 2], 0, [1]))
+
+
 def test_the_cache_is_updated_in_place(load: Load, toy_bundle: Path) -> None:
     program = load(toy_bundle)
 

@@ -47,7 +47,7 @@ _FLAGS = (
 
 _ENTRY = Template("""
 func.func @${name}_bs$N(%tokens: tensor<${N}x${S}xi64>, $order, %pages: tensor<${N}x?xi64>, %cache: tensor<?x${E}xf32>)
-    -> (tensor<${N}x${V}xf32>, tensor<?x${E}xf32>) {
+    -> (tensor<${N}x${V}xf32>, tensor<?x${E}xf32>${hidden_type}) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %page_size = arith.constant $page_size : index
@@ -92,18 +92,27 @@ func.func @${name}_bs$N(%tokens: tensor<${N}x${S}xi64>, $order, %pages: tensor<$
     iree_linalg_ext.yield %u : f32
   } -> tensor<?x${E}xf32>
   %T = arith.muli %P, %page_size : index
+  %N = arith.constant $N : index
+  %R = arith.muli %S, %N : index
   %span = tensor.empty(%T) : tensor<?xi1>
-  %sum_empty = tensor.empty() : tensor<${N}xi64>
-  %sum_zero = linalg.fill ins(%zero : i64) outs(%sum_empty : tensor<${N}xi64>) -> tensor<${N}xi64>
-  %sum = linalg.generic {
-    indexing_maps = [affine_map<(n,p) -> (p)>, affine_map<(n,p) -> (n)>, affine_map<(n,p) -> (n)>],
-    iterator_types = ["parallel", "reduction"]
-  } ins(%span, %lens : tensor<?xi1>, tensor<${N}xi64>) outs(%sum_zero : tensor<${N}xi64>) {
-  ^bb0(%x: i1, %length: i64, %acc: i64):
-    %n = linalg.index 0 : index
+  %sums_empty = tensor.empty(%R) : tensor<?xi64>
+  %sums_zero = linalg.fill ins(%zero : i64) outs(%sums_empty : tensor<?xi64>) -> tensor<?xi64>
+  %hidden = linalg.generic {
+    indexing_maps = [affine_map<(r,p) -> (p)>, affine_map<(r,p) -> (r)>], iterator_types = ["parallel", "reduction"]
+  } ins(%span : tensor<?xi1>) outs(%sums_zero : tensor<?xi64>) {
+  ^bb0(%x: i1, %acc: i64):
+    %r = linalg.index 0 : index
     %p = linalg.index 1 : index
+    %n = arith.divui %r, %S : index
+    %s = arith.remui %r, %S : index
     %pi = arith.index_cast %p : index to i64
-    %valid = arith.cmpi slt, %pi, %length : i64
+    %si = arith.index_cast %s : index to i64
+    %first = tensor.extract %start[%n] : tensor<${N}xi64>
+    %length = tensor.extract %lens[%n] : tensor<${N}xi64>
+    %position = arith.addi %first, %si : i64
+    %seen = arith.cmpi sle, %pi, %position : i64
+    %computed = arith.cmpi slt, %pi, %length : i64
+    %valid = arith.andi %seen, %computed : i1
     %block = arith.divui %p, %page_size : index
     %slot = arith.remui %p, %page_size : index
     %page = tensor.extract %pages[%n, %block] : tensor<${N}x?xi64>
@@ -116,12 +125,38 @@ func.func @${name}_bs$N(%tokens: tensor<${N}x${S}xi64>, $order, %pages: tensor<$
     %valid_product = arith.select %valid, %product, %zero : i64
     %next = arith.addi %acc, %valid_product : i64
     linalg.yield %next : i64
-  } -> tensor<${N}xi64>
+  } -> tensor<?xi64>
+  %last_empty = tensor.empty(%N) : tensor<?xi64>
+  %last = linalg.generic {
+    indexing_maps = [affine_map<(n) -> (n)>], iterator_types = ["parallel"]
+  } outs(%last_empty : tensor<?xi64>) {
+  ^bb0(%o: i64):
+    %n = linalg.index 0 : index
+    %first = tensor.extract %start[%n] : tensor<${N}xi64>
+    %length = tensor.extract %lens[%n] : tensor<${N}xi64>
+    %new = arith.subi %length, %first : i64
+    %count = arith.index_cast %new : i64 to index
+    %before = arith.muli %n, %S : index
+    %end = arith.addi %before, %count : index
+    %at = arith.subi %end, %c1 : index
+    %h = tensor.extract %hidden[%at] : tensor<?xi64>
+    linalg.yield %h : i64
+  } -> tensor<?xi64>
+  %all = func.call @head(%last) : (tensor<?xi64>) -> tensor<?x${V}xf32>
+  %logits = tensor.cast %all : tensor<?x${V}xf32> to tensor<${N}x${V}xf32>
+  return %logits, %written${hidden} : tensor<${N}x${V}xf32>, tensor<?x${E}xf32>$hidden_type
+}
+""")
+
+_HEAD = Template("""
+func.func @head(%hidden: tensor<?xi64>) -> tensor<?x${V}xf32> {
+  %c0 = arith.constant 0 : index
+  %R = tensor.dim %hidden, %c0 : tensor<?xi64>
   %table = util.global.load @table : tensor<${V}xi32>
-  %logits_empty = tensor.empty() : tensor<${N}x${V}xf32>
+  %logits_empty = tensor.empty(%R) : tensor<?x${V}xf32>
   %logits = linalg.generic {
     indexing_maps = [affine_map<(n,v) -> (n)>, affine_map<(n,v) -> (n,v)>], iterator_types = ["parallel", "parallel"]
-  } ins(%sum : tensor<${N}xi64>) outs(%logits_empty : tensor<${N}x${V}xf32>) {
+  } ins(%hidden : tensor<?xi64>) outs(%logits_empty : tensor<?x${V}xf32>) {
   ^bb0(%h: i64, %o: f32):
     %v = linalg.index 1 : index
     %vi = arith.index_cast %v : index to i32
@@ -134,8 +169,8 @@ func.func @${name}_bs$N(%tokens: tensor<${N}x${S}xi64>, $order, %pages: tensor<$
     %low = arith.constant 0.0 : f32
     %r = arith.select %same, %high, %low : f32
     linalg.yield %r : f32
-  } -> tensor<${N}x${V}xf32>
-  return %logits, %written : tensor<${N}x${V}xf32>, tensor<?x${E}xf32>
+  } -> tensor<?x${V}xf32>
+  return %logits : tensor<?x${V}xf32>
 }
 """)
 
@@ -160,7 +195,7 @@ def compile_toy(*, ballast: int = 0) -> bytes:
     """The toy's vmfb: code for any CPU of this machine's architecture. It reads `ballast` bytes of weights, if any."""
     entries = [_entry(name, size) for size in BATCH_SIZES for name in ("prefill", "decode")]
     table = f'util.global private @table = #flow.parameter.named<"model"::"table"> : tensor<{VOCABULARY}xi32>'
-    source = "\n".join(["module @module {", table, *_ballast(ballast), *entries, "}"])
+    source = "\n".join(["module @module {", table, *_ballast(ballast), *entries, _HEAD.substitute(V=VOCABULARY), "}"])
     code: bytes = compiler.compile_str(source, extra_args=list(_FLAGS))
     return code
 
@@ -301,6 +336,8 @@ def _entry(name: str, batch: int) -> str:
         S="?" if prefill else "1",
         dynamic="%S" if prefill else "",
         order=f"{start}, {lengths}" if prefill else f"{lengths}, {start}",
+        hidden=", %hidden" if prefill else "",
+        hidden_type=", tensor<?xi64>" if prefill else "",
         V=VOCABULARY,
         E=2 * PAGE_SIZE,
         page_size=PAGE_SIZE,
