@@ -4,16 +4,16 @@ import importlib.metadata
 import math
 import resource
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sharkpack import __version__
-from sharkpack.bundler.compiler import compile_module, flags_of
-from sharkpack.bundler.options import Advance, BuildOptions, BuildReport, Progress
+from sharkpack.bundler.compile_cache import CompileCache
+from sharkpack.bundler.compiler import flags_of
+from sharkpack.bundler.modules import Module, make_modules
+from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
 from sharkpack.bundler.plan import BuildPlan, make_plan
-from sharkpack.bundler.program import PARAMETER_SCOPE, Program, trace
+from sharkpack.bundler.program import PARAMETER_SCOPE
 from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.targets import Target
 from sharkpack.bundler.weights import write_parameters
 from sharkpack.formats.archive import ArchiveWriter
@@ -38,48 +38,29 @@ CHAT_TEMPLATE_PATH = "tokenizer/chat_template.jinja.zst"
 
 def build(options: BuildOptions, progress: Progress) -> BuildReport:
     """Build one bundle. Raises SharkpackError for anything that a user can mend; nothing is left half-written."""
-    steps = _Steps(progress)
+    steps = Steps(progress)
+    cache = CompileCache.of_user() if options.cache else None
     with open_source(options.source) as source:
         with steps("plan"):
             plan = make_plan(source, options)
-        with steps("trace"):
-            program = trace(plan.model, plan.options, plan.batch_sizes)
-        modules = [(target, *_compile(program, target, steps)) for target in plan.targets]
+        modules = make_modules(plan, cache, steps)
         with ArchiveWriter(plan.output, overwrite=plan.overwrite) as archive:
-            _write(archive, plan, [(target, code) for target, code, _ in modules], steps)
+            _write(archive, plan, modules, steps)
     return BuildReport(
         path=plan.output,
         size=plan.output.stat().st_size,
         source_size=source.size,
-        targets=tuple((target.id, len(code), seconds) for target, code, seconds in modules),
+        targets=tuple(
+            BuiltTarget(id=each.target.id, size=len(each.code), seconds=each.seconds, cached=each.cached)
+            for each in modules
+        ),
+        warnings=() if cache is None or cache.problem is None else (cache.problem,),
         step_seconds=steps.seconds,
         peak_memory_bytes=_peak_memory(),
     )
 
 
-class _Steps:
-    """Times steps while showing them."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str, total: int | None = None) -> Iterator[Advance]:
-        start = time.perf_counter()
-        with self._progress.step(name, total) as advance:
-            yield advance
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def _compile(program: Program, target: Target, steps: _Steps) -> tuple[bytes, float]:
-    with steps(f"compile {target.id}"):
-        start = time.perf_counter()
-        code = compile_module(program.link(target.isa), target)
-        return code, time.perf_counter() - start
-
-
-def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[tuple[Target, bytes]], steps: _Steps) -> None:
+def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], steps: Steps) -> None:
     size = plan.parameters.total_size
     with steps("weights", size) as done, archive.open_member(PARAMETERS_PATH, size) as out:
         write_parameters(plan.parameters, out, plan.model, plan.source, done)
@@ -87,8 +68,8 @@ def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[tuple[Target, 
         archive.add(TOKENIZER_PATH, plan.tokenizer.json, compress=True)
         if plan.tokenizer.chat_template is not None:
             archive.add(CHAT_TEMPLATE_PATH, plan.tokenizer.chat_template.encode(), compress=True)
-        for target, code in modules:
-            archive.add(_module_path(target), code)
+        for module in modules:
+            archive.add(_module_path(module.target), module.code)
         archive.finish(_describe(plan, archive.members).to_json())
 
 

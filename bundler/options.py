@@ -10,7 +10,8 @@ DEFAULT_CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if the model was trained on less."""
+    """output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if the model was trained on less.
+    cache: whether to take code from the compile cache and to keep it there."""
 
     source: str
     output: Path | None = None
@@ -21,18 +22,30 @@ class BuildOptions:
     cache_dtype: Literal["f16", "f32"] = "f16"
     activations: Literal["int8", "float32"] = "int8"
     force: bool = False
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltTarget:
+    """A target's module: its size in bytes, the seconds it took to compile or to find, and whether it was found."""
+
+    id: str
+    size: int
+    seconds: float
+    cached: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
-    """Sizes in bytes, times in seconds; `targets` is (id, size of its module, seconds to compile it)."""
+    """Sizes in bytes, times in seconds. `warnings`: what did not stop the build, a sentence each."""
 
     path: Path
     size: int
     source_size: int
-    targets: tuple[tuple[str, int, float], ...]
+    targets: tuple[BuiltTarget, ...]
     step_seconds: dict[str, float]
     peak_memory_bytes: int
+    warnings: tuple[str, ...] = ()
 
 
 class Advance(Protocol):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharkpack.cli.arguments import batch_sizes, positive_integer
+from sharkpack.cli.console import write_note
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="int8: fast; float32: exact products with the quantised weights (default: int8)",
     )
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    parser.add_argument("--no-cache", action="store_true", help="compile even what 'sharkpack cache' has; keep nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
@@ -73,6 +75,8 @@ def execute(arguments: argparse.Namespace) -> int:
     require_compiler()
     with stop_when_terminated(), without_warnings():
         report = _build(arguments)
+    for warning in report.warnings:
+        write_note(f"warning: {warning}")
     if arguments.json:
         _print_json(report)
     elif not arguments.quiet:
@@ -135,6 +139,7 @@ def read_options(arguments: argparse.Namespace) -> "BuildOptions":
         cache_dtype=arguments.cache_dtype,
         activations=arguments.activations,
         force=arguments.force,
+        cache=not arguments.no_cache,
     )
 
 
@@ -154,10 +159,12 @@ def _print_json(report: "BuildReport") -> None:
             "size": report.size,
             "source_size": report.source_size,
             "targets": [
-                {"id": name, "vmfb_bytes": size, "compile_seconds": seconds} for name, size, seconds in report.targets
+                {"id": each.id, "vmfb_bytes": each.size, "compile_seconds": each.seconds, "cached": each.cached}
+                for each in report.targets
             ],
             "step_seconds": dict(report.step_seconds),
             "peak_memory_bytes": report.peak_memory_bytes,
+            "warnings": list(report.warnings),
         }
     )
 
@@ -167,7 +174,10 @@ def _print_table(report: "BuildReport") -> None:
 
     ratio = report.size / report.source_size if report.source_size else 0.0
     write_text(f"{report.path}  {format_bytes(report.size)}, {ratio:.2f} times the source\n\n")
-    rows = [(name, format_bytes(size), format_seconds(seconds)) for name, size, seconds in report.targets]
+    rows = [
+        (each.id, format_bytes(each.size), "cached" if each.cached else format_seconds(each.seconds))
+        for each in report.targets
+    ]
     write_table(("target", "code", "compiled in"), rows, numeric=("code", "compiled in"))
     steps = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in report.step_seconds.items())
     total = format_seconds(sum(report.step_seconds.values()))

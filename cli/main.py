@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from sharkpack import __version__
-from sharkpack.cli import build, devices, inspect, run
+from sharkpack.cli import build, cache, devices, inspect, run
 from sharkpack.cli.arguments import Parser
 from sharkpack.formats.errors import SharkpackError
 
-COMMANDS = (build, run, inspect, devices)
+COMMANDS = (build, run, inspect, devices, cache)
 
 EXAMPLES = """\
 examples:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,15 @@ MODEL_FILES = {
     "gemma3-270m": ("gemma-3-270m-q4_k_m.gguf", 253113024),
     "qwen2.5-coder-0.5b": ("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", 491400064),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The suite's builds share a compile cache of their own, empty when it starts."""
+    folder = tmp_path_factory.mktemp("compile-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHARKPACK_CACHE_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

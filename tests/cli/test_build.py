@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from sharkpack.bundler.options import BuildOptions, BuildReport, Progress
+from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
 from sharkpack.cli.progress import SilentProgress
 from sharkpack.formats.errors import SharkpackError
 from tests.cli.conftest import Sharkpack
@@ -20,7 +21,10 @@ REPORT = BuildReport(
     path=Path("model.shark"),
     size=104_000_000,
     source_size=100_000_000,
-    targets=(("x86-64-v2", 400_000, 8.25), ("x86-64-v4-vnni", 500_000, 9.5)),
+    targets=(
+        BuiltTarget(id="x86-64-v2", size=400_000, seconds=8.25, cached=False),
+        BuiltTarget(id="x86-64-v4-vnni", size=500_000, seconds=0.01, cached=True),
+    ),
     step_seconds={"plan": 0.5, "trace": 65.0},
     peak_memory_bytes=1_200_000_000,
 )
@@ -46,6 +50,7 @@ class Builder:
     def __init__(self) -> None:
         self.options: list[BuildOptions] = []
         self.failure: BaseException | None = None
+        self.report = REPORT
 
     def build(self, options: BuildOptions, progress: Progress) -> BuildReport:
         self.options.append(options)
@@ -54,7 +59,7 @@ class Builder:
         warnings.warn("of no use to who runs the command", FutureWarning, stacklevel=1)
         if self.failure is not None:
             raise self.failure
-        return REPORT
+        return self.report
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_every_option(sharkpack: Sharkpack, builder: Builder) -> None:
     sharkpack(
         *("build", "model.gguf", "-o", "out.shark", "--target", "host", "--target", "aarch64"),
         *("--batch-sizes", "8,1", "--context", "4096", "--page-size", "16"),
-        *("--cache-dtype", "f32", "--activations", "float32", "--force"),
+        *("--cache-dtype", "f32", "--activations", "float32", "--force", "--no-cache"),
     )
     assert builder.options == [
         BuildOptions(
@@ -88,6 +93,7 @@ def test_every_option(sharkpack: Sharkpack, builder: Builder) -> None:
             cache_dtype="f32",
             activations="float32",
             force=True,
+            cache=False,
         )
     ]
 
@@ -101,7 +107,7 @@ def test_table(sharkpack: Sharkpack, builder: Builder) -> None:
         "target             code   compiled in",
         "─────────────────────────────────────",
         "x86-64-v2        400 kB         8.2 s",
-        "x86-64-v4-vnni   500 kB         9.5 s",
+        "x86-64-v4-vnni   500 kB        cached",
         "",
         "1 min 05 s in all (plan 500 ms, trace 1 min 05 s); peak memory 1.2 GB",
     ]
@@ -114,12 +120,20 @@ def test_json(sharkpack: Sharkpack, builder: Builder) -> None:
         "size": 104_000_000,
         "source_size": 100_000_000,
         "targets": [
-            {"id": "x86-64-v2", "vmfb_bytes": 400_000, "compile_seconds": 8.25},
-            {"id": "x86-64-v4-vnni", "vmfb_bytes": 500_000, "compile_seconds": 9.5},
+            {"id": "x86-64-v2", "vmfb_bytes": 400_000, "compile_seconds": 8.25, "cached": False},
+            {"id": "x86-64-v4-vnni", "vmfb_bytes": 500_000, "compile_seconds": 0.01, "cached": True},
         ],
         "step_seconds": {"plan": 0.5, "trace": 65.0},
         "peak_memory_bytes": 1_200_000_000,
+        "warnings": [],
     }
+
+
+def test_warnings_are_lines_of_their_own(sharkpack: Sharkpack, builder: Builder) -> None:
+    builder.report = replace(REPORT, warnings=("the compile cache /ro cannot be used: Read-only file system",))
+    outcome = sharkpack("build", "model.gguf", "--quiet")
+    assert (outcome.status, outcome.out) == (0, "")
+    assert outcome.err == "warning: the compile cache /ro cannot be used: Read-only file system\n"
 
 
 def test_quiet(sharkpack: Sharkpack, builder: Builder) -> None:

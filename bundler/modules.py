@@ -1,0 +1,69 @@
+"""A plan's modules: taken from the compile cache where it has them, else traced once and compiled for each target."""
+
+import time
+from dataclasses import dataclass
+
+from sharkpack.bundler.compile_cache import CompileCache
+from sharkpack.bundler.compile_cache.keys import module_key, program_key, target_key
+from sharkpack.bundler.compiler import compile_module
+from sharkpack.bundler.plan import BuildPlan
+from sharkpack.bundler.program import Program, trace
+from sharkpack.bundler.steps import Steps
+from sharkpack.bundler.targets import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """Code for one target, the seconds it took to get, and whether it came from the cache."""
+
+    target: Target
+    code: bytes
+    seconds: float
+    cached: bool
+
+
+def make_modules(plan: BuildPlan, cache: CompileCache | None, steps: Steps) -> list[Module]:
+    """One module for each target of the plan; without a `cache`, all of them made anew."""
+    key = None if cache is None else program_key(plan.model, plan.options, plan.batch_sizes)
+    found = {target.id: _find(cache, key, target) for target in plan.targets}
+    program = None
+    if None in found.values():
+        with steps("trace"):
+            program = trace(plan.model, plan.options, plan.batch_sizes)
+    return [found[target.id] or _make(program, target, cache, key, steps) for target in plan.targets]
+
+
+def _find(cache: CompileCache | None, program: str | None, target: Target) -> Module | None:
+    """By the program's key, which needs no trace: it leads to the key of the module."""
+    if cache is None or program is None:
+        return None
+    start = time.perf_counter()
+    pointer = cache.get(target_key(program, target))
+    code = None if pointer is None else cache.get(pointer.decode("ascii"))
+    if code is None:
+        return None
+    return Module(target=target, code=code, seconds=time.perf_counter() - start, cached=True)
+
+
+def _make(
+    program: Program | None, target: Target, cache: CompileCache | None, program_key: str | None, steps: Steps
+) -> Module:
+    assert program is not None
+    with steps(f"compile {target.id}"):
+        start = time.perf_counter()
+        text = program.link(target.isa)
+        key = module_key(text, target)
+        code = None if cache is None else cache.get(key)
+        cached = code is not None
+        if code is None:
+            code = compile_module(text, target)
+        if cache is not None:
+            _keep(cache, program_key, key, target, None if cached else code)
+        return Module(target=target, code=code, seconds=time.perf_counter() - start, cached=cached)
+
+
+def _keep(cache: CompileCache, program: str | None, module: str, target: Target, code: bytes | None) -> None:
+    if code is not None:
+        cache.put(module, code, f"code for {target.id}")
+    if program is not None:
+        cache.put(target_key(program, target), module.encode("ascii"), f"which code a model has for {target.id}")

@@ -1,0 +1,146 @@
+"""Builds with the compile cache: what is found saves trace and compile, and the bundle is the same, byte for byte.
+
+Two processes that build at once fill the cache; other tests work on copies of it. Compiling takes seconds, so where
+code has to be made anew once more, the compiler's part is played by what it made before.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sharkpack.formats.archive import Archive
+from tests.end_to_end.command_line import SHARKPACK, build
+from tests.tiny_models import write_tiny_gguf
+
+OPTIONS = ("--batch-sizes", "1", "--context", "64", "--target", "x86-64-v2", "--force")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("cached") / "tiny.gguf", layers=1)
+
+
+@pytest.fixture(scope="module")
+def filled(tiny: Path) -> Path:
+    """The cache after two concurrent builds; their bundles are beside it."""
+    folder = tiny.with_name("cache")
+    command = [*SHARKPACK, "build", str(tiny), *OPTIONS, "--quiet", "-o"]
+    environment = {**os.environ, "SHARKPACK_CACHE_DIR": str(folder)}
+    processes = [
+        subprocess.Popen([*command, str(output)], stderr=subprocess.PIPE, text=True, env=environment)
+        for output in _outputs(folder)
+    ]
+    for process in processes:
+        assert process.communicate(timeout=300)[1] == ""
+        assert process.returncode == 0
+    return folder
+
+
+@pytest.fixture
+def folder(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the filled cache, in use."""
+    monkeypatch.setenv("SHARKPACK_CACHE_DIR", str(tmp_path / "cache"))
+    return Path(shutil.copytree(filled, tmp_path / "cache"))
+
+
+@pytest.fixture
+def compiler(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plays the compiler, fast."""
+    code = _module(_outputs(filled)[0])
+    monkeypatch.setattr("sharkpack.bundler.modules.compile_module", lambda text, target: code)
+
+
+def _outputs(cache: Path) -> list[Path]:
+    return [cache.with_name("one.shark"), cache.with_name("two.shark")]
+
+
+def _module(path: Path) -> bytes:
+    with Archive.open(path) as archive:
+        return bytes(archive.view(archive.manifest.targets[0].path))
+
+
+def _report(source: Path, output: Path, capfd: pytest.CaptureFixture[str], *options: str) -> Mapping[str, Any]:
+    capfd.readouterr()
+    assert build(source, "-o", output, *OPTIONS, "--json", *options) == 0
+    captured = capfd.readouterr()
+    report: Mapping[str, Any] = json.loads(captured.out)
+    assert captured.err == "".join(f"warning: {warning}\n" for warning in report["warnings"])
+    return report
+
+
+def _found(report: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the module was found, and whether the model was traced."""
+    (target,) = report["targets"]
+    return target["cached"], "trace" in report["step_seconds"]
+
+
+def test_builds_with_and_without_a_cache_are_the_same(
+    tiny: Path, filled: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    entries = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(entries) == 2
+    output = tmp_path / "tiny.shark"
+    assert _found(_report(tiny, output, capfd, "--no-cache")) == (False, True)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == entries
+    without = output.read_bytes()
+    assert _found(_report(tiny, output, capfd)) == (True, False)
+    assert [path.read_bytes() == without for path in (output, *_outputs(filled))] == [True, True, True]
+
+
+def test_another_vocabulary_and_template_take_the_same_code(
+    filled: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    texts = {"general.name": "Renamed", "tokenizer.chat_template": "{{ messages[0]['content'] }}"}
+    renamed = write_tiny_gguf(tmp_path / "renamed.gguf", layers=1, seed=1, metadata=texts)
+    output = tmp_path / "renamed.shark"
+    assert _found(_report(renamed, output, capfd)) == (True, False)
+    assert output.read_bytes() != _outputs(filled)[0].read_bytes()
+    assert _module(output) == _module(_outputs(filled)[0])
+
+
+def test_the_same_program_by_other_code_is_found_after_its_trace(
+    tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a change of a recipe that leaves the program as it was."""
+    monkeypatch.setattr("sharkpack.bundler.compile_cache.keys.code_digest", lambda: "changed")
+    assert _found(_report(tiny, tmp_path / "tiny.shark", capfd)) == (True, True)
+    assert _found(_report(tiny, tmp_path / "tiny.shark", capfd)) == (True, False)
+
+
+@pytest.mark.usefixtures("compiler")
+def test_another_program_is_not_found(
+    tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _found(_report(tiny, tmp_path / "tiny.shark", capfd, "--page-size", "16")) == (False, True)
+    assert len(list(folder.iterdir())) == 4
+
+
+@pytest.mark.usefixtures("compiler")
+def test_damaged_entries_are_made_anew(
+    tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = {path: path.read_bytes() for path in folder.iterdir()}
+    for path, content in whole.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    report = _report(tiny, tmp_path / "tiny.shark", capfd)
+    assert _found(report) == (False, True)
+    assert report["warnings"] == []
+    assert {path: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_folder_that_cannot_be_used_is_a_warning(
+    tiny: Path, filled: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("SHARKPACK_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    report = _report(tiny, tmp_path / "tiny.shark", capfd)
+    assert _found(report) == (False, True)
+    assert report["warnings"] == [f"the compile cache {tmp_path / 'file' / 'cache'} cannot be used: Not a directory"]
+    assert (tmp_path / "tiny.shark").read_bytes() == _outputs(filled)[0].read_bytes()
