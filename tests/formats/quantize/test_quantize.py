@@ -62,7 +62,7 @@ def test_bytes_are_those_of_llama_cpp(name: str, kind: str) -> None:
     blocks = quantize(name, sample_weights(), sample_importance() if kind == "weighed" else None)
     expected = LLAMA_CPP[name][kind]
     assert blocks[0, : QUANTIZERS[name].block_bytes].tobytes().hex() == expected["first"]
-    assert hashlib.sha256(blocks).hexdigest() == expected["sha256"]
+    assert hashlib.sha256(blocks.tobytes()).hexdigest() == expected["sha256"]
 
 
 @pytest.mark.parametrize("name", list(QUANTIZERS))
