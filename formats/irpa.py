@@ -6,6 +6,8 @@ The layout is that of IREE's runtime/src/iree/schemas/parameter_archive.h; only 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 from sharkpack.formats.buffers import Bytes, as_bytes
@@ -96,18 +98,22 @@ def write_irpa(plan: IrpaPlan, out: Writable, tensors: Iterable[tuple[str, Bytes
     """
     out.write(plan.header)
     position = len(plan.header)
-    remaining = iter(tensors)
+    groups = groupby(tensors, key=itemgetter(0))
     for entry in plan.entries:
-        name, data = next(remaining, (None, b""))
-        view = as_bytes(data)
-        if name != entry.name or view.nbytes != entry.nbytes:
-            found = "nothing" if name is None else f"{name!r} of {view.nbytes} bytes"
+        name, pieces = next(groups, (None, ()))
+        out.write(bytes(entry.offset - position))
+        written = 0
+        for _, data in pieces:
+            view = as_bytes(data)
+            written += view.nbytes
+            if name != entry.name or written > entry.nbytes:
+                break
+            out.write(view)
+        if name != entry.name or written != entry.nbytes:
+            found = "nothing" if name is None else f"{name!r} of {written} bytes"
             raise SharkpackError(f"tensor {entry.name!r} of {entry.nbytes} bytes was planned, got {found}")
-        if entry.offset > position:
-            out.write(bytes(entry.offset - position))
-        out.write(view)
         position = entry.offset + entry.nbytes
-    extra = next(remaining, None)
+    extra = next(groups, None)
     if extra is not None:
         raise SharkpackError(f"tensor {extra[0]!r} was not planned")
 

@@ -1,6 +1,7 @@
 """What a source model is to the builder: hyperparameters, lazy tensors, a vocabulary, and where it came from."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from sharkpack.bundler.sources.metadata import REQUIRED, Metadata, Required
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.packing import ReadRows, RowOrder
 
 _D = TypeVar("_D")
 
@@ -22,6 +24,7 @@ class SourceTensor:
     """One tensor, not yet read. `shape` is row-major (rows, columns); `type_name` is a GGML type such as "Q4_1".
 
     `read()` gives the stored bytes as a read-only 1-D uint8 view; `release()` lets their memory go after use.
+    `read_rows`, where `read` would make the whole tensor in memory, makes some of its rows alone; see `rows`.
     """
 
     name: str
@@ -30,6 +33,13 @@ class SourceTensor:
     nbytes: int
     read: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
     release: Callable[[], None] = field(repr=False)
+    read_rows: ReadRows | None = field(default=None, repr=False)
+
+    def rows(self, index: slice | RowOrder) -> npt.NDArray[np.uint8]:
+        """uint8 [rows, row bytes]: those that `index` picks, of a matrix whose columns are the last dimension."""
+        if self.read_rows is not None:
+            return self.read_rows(index)
+        return self.read().reshape(math.prod(self.shape[:-1]), -1)[index]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

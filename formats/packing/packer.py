@@ -1,6 +1,6 @@
 """From a tensor's bytes in the file to the packed stream, without loss, a slab of rows at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from sharkpack.formats.quant.types import check_blocks
 _SLAB_BYTES = 1 << 20
 
 RowOrder = NDArray[np.integer[Any]]
+ReadRows = Callable[[slice | RowOrder], Bytes]
+"""Gives the rows of a matrix that an index picks, uint8 [rows, row bytes]."""
 
 
 def pack(layout: PackedLayout, raw: Bytes, shape: Sequence[int], row_order: RowOrder | None = None) -> Bytes:
@@ -41,16 +43,25 @@ def pack_slabs(
     """
     tile_counts(layout, shape)
     source = check_blocks(layout.quant, raw, shape).reshape(shape[0], -1)
+    return pack_rows(layout, source.__getitem__, shape, row_order)
+
+
+def pack_rows(
+    layout: PackedLayout, read: ReadRows, shape: Sequence[int], row_order: RowOrder | None = None
+) -> Iterator[Bytes]:
+    """As `pack_slabs`, of a matrix that is read a slab of rows at a time and never whole."""
+    tile_counts(layout, shape)
     order = None if row_order is None else _checked_order(row_order, shape[0])
-    return _slabs(layout, source, shape[1], order)
+    return _slabs(layout, read, shape, order)
 
 
-def _slabs(layout: PackedLayout, source: Bytes, columns: int, order: RowOrder | None) -> Iterator[Bytes]:
-    rows, row_bytes = source.shape
+def _slabs(layout: PackedLayout, read: ReadRows, shape: Sequence[int], order: RowOrder | None) -> Iterator[Bytes]:
+    rows, columns = shape
+    row_bytes = layout.quant.nbytes(columns)
     step = ROWS_PER_TILE * max(_SLAB_BYTES // (ROWS_PER_TILE * row_bytes), 1)
     for start in range(0, rows, step):
-        part = source[start : start + step] if order is None else source[order[start : start + step]]
-        yield _pack_rows(layout, part, columns)
+        index = slice(start, min(start + step, rows))
+        yield _pack_rows(layout, read(index if order is None else order[index]), columns)
 
 
 def _checked_order(order: RowOrder, rows: int) -> RowOrder:

@@ -72,6 +72,32 @@ def test_a_table_is_its_values(source: SourceModel) -> None:
     assert convert(TableWeight(name="t", values=values), source).view(np.float32).tolist() == [0, 2, 4, 6, 8, 10]
 
 
+def test_a_tensor_that_can_be_read_by_rows_is_not_read_whole(source: SourceModel) -> None:
+    shape = (9000, 128)  # of several slabs
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float16)
+    asked: list[int] = []
+
+    def read() -> np.ndarray:
+        raise AssertionError("read whole")
+
+    def read_rows(index: slice | np.ndarray) -> np.ndarray:
+        rows = values[index].view(np.uint8)
+        asked.append(len(rows))
+        return rows
+
+    tensor = SourceTensor(
+        name="w", shape=shape, type_name="F16", nbytes=values.nbytes, read=read, release=read, read_rows=read_rows
+    )
+    order = np.random.default_rng(1).permutation(9000)
+    for row_order in (None, order):
+        weight = PackedWeight(name="w", layout="f16", shape=shape, row_order=row_order)
+        made = convert(weight, replace(source, tensors={"w": tensor}))
+        expected = values if row_order is None else values[row_order]
+        assert np.array_equal(unpack(LAYOUTS["f16"], made, shape), expected)
+    assert len(asked) > 4
+    assert max(asked) <= 4096
+
+
 class Counter:
     def __init__(self) -> None:
         self.bytes: list[int] = []

@@ -105,6 +105,14 @@ def test_alignments_that_the_runtime_would_copy_for(alignment: int) -> None:
         plan_irpa([], alignment)
 
 
+def test_a_tensor_may_come_in_pieces() -> None:
+    plan = plan_irpa([("a", 5), ("b", 3)])
+    whole, pieces = BytesIO(), BytesIO()
+    write_irpa(plan, whole, [("a", b"12345"), ("b", b"678")])
+    write_irpa(plan, pieces, [("a", b"12"), ("a", b""), ("a", b"345"), ("b", b"6"), ("b", b"78")])
+    assert pieces.getvalue() == whole.getvalue()
+
+
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
@@ -112,6 +120,8 @@ def test_alignments_that_the_runtime_would_copy_for(alignment: int) -> None:
         ([("b", b"123")], "tensor 'a' of 2 bytes was planned, got 'b' of 3 bytes"),
         ([("a", b"123")], "tensor 'a' of 2 bytes was planned, got 'a' of 3 bytes"),
         ([("a", b"12"), ("b", b"123"), ("c", b"1")], "tensor 'c' was not planned"),
+        ([("a", b"1"), ("b", b"123")], "tensor 'a' of 2 bytes was planned, got 'a' of 1 bytes"),
+        ([("a", b"1"), ("a", b"23")], "tensor 'a' of 2 bytes was planned, got 'a' of 3 bytes"),
     ],
 )
 def test_tensors_other_than_planned(tensors: list[tuple[str, bytes]], message: str) -> None:

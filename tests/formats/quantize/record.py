@@ -30,7 +30,10 @@ def recorded(library: ctypes.CDLL, name: str, importance: Floats | None) -> dict
         ctypes.c_int64(COLUMNS),
         address,
     )
-    return {"sha256": hashlib.sha256(out.tobytes()).hexdigest(), "first": out[0, : QUANTIZERS[name].block_bytes].tobytes().hex()}
+    return {
+        "sha256": hashlib.sha256(out.tobytes()).hexdigest(),
+        "first": out[0, : QUANTIZERS[name].block_bytes].tobytes().hex(),
+    }
 
 
 if __name__ == "__main__":
