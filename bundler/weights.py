@@ -1,10 +1,12 @@
 """Source tensors -> the parameter file's bytes, a slab of rows in memory at a time."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharkpack.bundler.ahead import ahead
 from sharkpack.bundler.options import Advance
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.formats.irpa import IrpaPlan, Writable, write_irpa
@@ -12,9 +14,14 @@ from sharkpack.formats.packing import LAYOUTS, pack_rows
 from sharkpack.formats.quant import dequantize
 from sharkpack.templates.recipe import CausalModel, PackedWeight, TableWeight, Weight
 
+PIECES_AHEAD = 8
+
 
 def write_parameters(plan: IrpaPlan, out: Writable, model: CausalModel, source: SourceModel, done: Advance) -> None:
-    """Write the planned parameter file to `out`; `done` advances by its bytes."""
+    """Write the planned parameter file to `out`; `done` advances by its bytes.
+
+    Tensors are packed in a thread of their own while what came before them is hashed and written.
+    """
 
     def tensors() -> Iterator[tuple[str, NDArray[np.uint8]]]:
         for weight in model.weights.values():
@@ -24,7 +31,8 @@ def write_parameters(plan: IrpaPlan, out: Writable, model: CausalModel, source: 
             if not isinstance(weight, TableWeight):
                 source.tensor(weight.name).release()
 
-    write_irpa(plan, out, tensors())
+    with closing(ahead(tensors(), PIECES_AHEAD)) as made:
+        write_irpa(plan, out, made)
 
 
 def convert(weight: Weight, source: SourceModel) -> NDArray[np.uint8]:

@@ -59,19 +59,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def qwen_build(model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredBuild]:
-    """Qwen2.5-0.5B with every default, built by `sharkpack build` under a clock."""
-    source = model_path("qwen2.5-coder-0.5b")
-    path = tmp_path_factory.mktemp("qwen") / "qwen.shark"
+    """Qwen2.5-0.5B with every default, built under a clock; the compile cache has its code afterwards."""
+    built = measured_build(model_path("qwen2.5-coder-0.5b"), tmp_path_factory.mktemp("qwen") / "qwen.shark")
+    assert not any(target["cached"] for target in built.report["targets"])
+    yield built
+    built.path.unlink()  # half a gigabyte, which pytest would keep for three runs
+
+
+def measured_build(source: Path, path: Path) -> MeasuredBuild:
+    """Build `source` with every default."""
     outcome = json.loads(python(_MEASURE, *SHARKPACK, "build", source, "-o", path, "--json"))
     assert outcome["status"] == 0, outcome["err"]
-    yield MeasuredBuild(
+    return MeasuredBuild(
         source=source,
         path=path,
         seconds=outcome["seconds"],
         peak_memory=outcome["peak"],
         report=json.loads(outcome["out"]),
     )
-    path.unlink()  # half a gigabyte, which pytest would keep for three runs
 
 
 @pytest.fixture(scope="session")
