@@ -3,13 +3,10 @@
 Knows the container only: not what a key means to an architecture, nor how a quantised block decodes.
 """
 
-import mmap
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -19,6 +16,7 @@ import numpy.typing as npt
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.ggml_types import GGML_TYPES
 from sharkpack.formats.gguf_values import MAX_KEY_BYTES, GGUFCursor, MetadataValue
+from sharkpack.formats.mapped_file import MappedFile
 from sharkpack.formats.one_line import one_line
 
 MAGIC = b"GGUF"
@@ -49,48 +47,40 @@ class GGUFFile:
     Everything in the header is checked when it opens; tensor bytes are read only through `raw`.
     """
 
-    def __init__(
-        self, path: Path, mapping: mmap.mmap, metadata: dict[str, MetadataValue], tensors: dict[str, GGUFTensor]
-    ) -> None:
-        self.path = path
-        self.size = len(mapping)
+    def __init__(self, file: MappedFile, metadata: dict[str, MetadataValue], tensors: dict[str, GGUFTensor]) -> None:
+        self.path = file.path
+        self.size = len(file.mapping)
         self.metadata: Mapping[str, MetadataValue] = MappingProxyType(metadata)
         self.tensors: Mapping[str, GGUFTensor] = MappingProxyType(tensors)
-        self._mapping = mapping
+        self._file = file
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Map and check the file at `path`; raise SharkpackError when it is not a whole, well-formed GGUF file."""
-        path = Path(path)
-        mapping = _map(path)
+        file = MappedFile.open(path)
         try:
-            cursor = GGUFCursor(mapping, str(path))
+            cursor = GGUFCursor(file.mapping, str(path))
             tensor_count, value_count = _read_start(cursor)
             metadata = _read_metadata(cursor, value_count)
             tensors = _read_tensors(cursor, tensor_count, _alignment(cursor, metadata))
         except BaseException:
-            with suppress(BufferError):
-                mapping.close()
+            file.close()
             raise
-        return cls(path, mapping, metadata, tensors)
+        return cls(file, metadata, tensors)
 
     def raw(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor: a read-only 1-D uint8 view on the mapping, nothing copied."""
         tensor = self._tensor(name)
-        return np.frombuffer(self._mapping, np.uint8, tensor.nbytes, tensor.offset)
+        return self._file.view(tensor.offset, tensor.nbytes)
 
     def release(self, name: str) -> None:
         """Let the system drop the tensor's pages from memory; views stay valid and read from the file again."""
         tensor = self._tensor(name)
-        start = -(-tensor.offset // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = tensor.offset + tensor.nbytes - start
-        if length > 0:
-            self._mapping.madvise(mmap.MADV_DONTNEED, start, length)
+        self._file.release(tensor.offset, tensor.nbytes)
 
     def close(self) -> None:
         """Unmap the file; while views of it are alive, it stays mapped until the last of them goes."""
-        with suppress(BufferError):
-            self._mapping.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -104,16 +94,6 @@ class GGUFFile:
         if name not in self.tensors:
             raise SharkpackError(f"{self.path}: no tensor is named '{one_line(name)}'")
         return self.tensors[name]
-
-
-def _map(path: Path) -> mmap.mmap:
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < len(MAGIC):
-                raise SharkpackError(f"{path}: not a GGUF file (it has fewer than {len(MAGIC)} bytes)")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _read_start(cursor: GGUFCursor) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 from sharkpack.formats.errors import SharkpackError
@@ -59,6 +60,14 @@ class JsonObject:
 
     def fail(self, key: str, problem: str) -> NoReturn:
         raise SharkpackError(f"Bad value in '{self.path(key)}': {problem}")
+
+    def values(self) -> Mapping[str, Any]:
+        """Everything in it as it was parsed, for a reader that checks each value itself."""
+        return MappingProxyType(self._values)
+
+    def texts_by_key(self) -> dict[str, str]:
+        """The object itself as a table of strings."""
+        return {key: _text(value, self.path(key)) for key, value in self._values.items()}
 
     def child(self, key: str) -> "JsonObject":
         return JsonObject(self._required(key), self.path(key))

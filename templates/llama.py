@@ -16,11 +16,20 @@ from sharkpack.templates.rope import SCALING_KEYS, scaled_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
 
 FACTORS = "rope_freqs.weight"
+WINDOW = "attention.sliding_window"
 
 
 class Layer(DenseBlock):
-    def __init__(self, table: WeightTable, index: int, shape: Shape, options: ModelOptions, cache: CacheLayout) -> None:
-        super().__init__(table, index, shape, options, cache, Attending(pairs_neighbours=True))
+    def __init__(
+        self,
+        table: WeightTable,
+        index: int,
+        shape: Shape,
+        options: ModelOptions,
+        cache: CacheLayout,
+        attending: Attending,
+    ) -> None:
+        super().__init__(table, index, shape, options, cache, attending)
         self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon, remainder=True)
         self.ffn_norm = RMSNorm(table, f"blk.{index}.ffn_norm", shape.dim, shape.epsilon)
 
@@ -30,13 +39,14 @@ class Layer(DenseBlock):
 
 
 def build(source: Source, options: ModelOptions) -> Decoder:
-    refuse_unknown_keys(source, SHAPE_KEYS | SCALING_KEYS)
+    refuse_unknown_keys(source, SHAPE_KEYS | SCALING_KEYS | {WINDOW})
     shape, table = Shape.of(source), WeightTable(source)
+    attending = Attending(window=source.integer(WINDOW, 0), pairs_neighbours=source.ggml_row_order)
     return Decoder(
         table,
         shape,
         options,
-        lambda index, cache: Layer(table, index, shape, options, cache),
+        lambda index, cache: Layer(table, index, shape, options, cache, attending),
         {"all": scaled_frequencies(source, shape.rope_theta, shape.rope_dim, _factors(source, shape.rope_dim))},
         ignored=frozenset({FACTORS}),
     )

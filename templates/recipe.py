@@ -25,12 +25,17 @@ class TensorInfo(Protocol):
 
 
 class Source(Protocol):
-    """A source model as a recipe sees it: hyperparameters by key (without the architecture's prefix) and tensors."""
+    """A source model as a recipe sees it: hyperparameters by key (without the architecture's prefix) and tensors.
+
+    ggml_row_order: where ggml rotates neighbours (Llama), rows (2i, 2i + 1) of a head of q and k are a pair.
+    """
 
     @property
     def kind(self) -> str: ...
     @property
     def architecture(self) -> str: ...
+    @property
+    def ggml_row_order(self) -> bool: ...
     @property
     def metadata(self) -> Mapping[str, Any]: ...
     @property

@@ -29,17 +29,17 @@ def open_gguf(path: str | os.PathLike[str]) -> SourceModel:
 def _describe(file: GGUFFile) -> SourceModel:
     metadata = Metadata(path=file.path, values=file.metadata)
     _check_whole_model(metadata)
-    tokenizer = read_tokenizer_source(metadata)
     return SourceModel(
         kind="gguf",
         path=file.path,
+        files=(file.path,),
         size=file.size,
         architecture=metadata.text("general.architecture"),
         name=metadata.text("general.name", "") or file.path.stem,
         quantization=_quantization(metadata, file),
         license=metadata.text("general.license", None),
-        chat_template=tokenizer.chat_template,
-        tokenizer=tokenizer,
+        ggml_row_order=True,
+        tokenizer=read_tokenizer_source(metadata),
         tensors={name: _tensor(file, tensor) for name, tensor in file.tensors.items()},
         metadata=file.metadata,
         close=file.close,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sharkpack.bundler.sources.metadata import REQUIRED, Metadata, Required
+from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import ReadRows, RowOrder
@@ -49,17 +50,22 @@ class SourceModel:
     The typed getters (`integer`, `floating`, `text`, `boolean`, and `integers`, `floats`, `texts`, `booleans` for
     arrays) read the hyperparameter "<architecture>.<key>"; they raise SharkpackError naming that key when the value
     has another type, or is absent and no `default` is given.
+
+    ggml_row_order: rows of q and k are in the order that ggml wants: of the architectures whose rotation pairs
+    neighbours there (Llama), rows (2i, 2i + 1) of a head are rotated together. Otherwise, as published, i and i + half.
+    files: all that it is read from.
     """
 
     kind: str
     path: Path
+    files: tuple[Path, ...] = field(repr=False)
     size: int
     architecture: str
     name: str
     quantization: str
     license: str | None
-    chat_template: str | None = field(repr=False)
-    tokenizer: TokenizerSource = field(repr=False)
+    ggml_row_order: bool
+    tokenizer: TokenizerSource | TokenizerFiles = field(repr=False)
     tensors: Mapping[str, SourceTensor] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     close: Callable[[], None] = field(repr=False)
@@ -100,12 +106,12 @@ class SourceModel:
         return self.tensors[name]
 
     def sha256(self) -> str:
-        """The SHA-256 of the file, in hexadecimal; reads all of it, in blocks, anew at each call."""
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise SharkpackError(f"{self.path}: cannot be read: {error.strerror}") from error
+        """The SHA-256 of the file, in hexadecimal; of several, that of what `sha256sum FILE...` prints of them, sorted
+        by name. Reads all of them, in blocks, anew at each call."""
+        if self.files == (self.path,):
+            return _file_sha256(self.path)
+        lines = (f"{_file_sha256(path)}  {path.name}\n" for path in sorted(self.files))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def __enter__(self) -> Self:
         return self
@@ -125,3 +131,11 @@ class SourceModel:
 
 def _or_required(default: _D | None) -> _D | Required:
     return REQUIRED if default is None else default
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error

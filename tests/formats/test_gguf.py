@@ -207,7 +207,7 @@ def test_garbage_in_the_header_never_escapes_as_another_error(written: Path, tmp
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not a GGUF file (it has fewer than 4 bytes)"),
+        (b"", "the file is cut short: it is empty; download it again"),
         (b"PK\3\4" + bytes(40), "not a GGUF file (it begins with b'PK\\x03\\x04', not b'GGUF')"),
         (build(version=1), "GGUF version 1; versions 2 and 3 can be read: convert it again"),
         (build(version=4), "GGUF version 4; versions 2 and 3 can be read: convert it again"),

@@ -20,6 +20,7 @@ class FakeSource:
     values: dict[str, Any] = field(default_factory=dict)
     kind: str = "fake"
     architecture: str = "llama"
+    ggml_row_order: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, TensorInfo] = field(default_factory=dict)
 

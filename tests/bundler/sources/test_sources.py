@@ -7,7 +7,7 @@ import gguf
 import numpy as np
 import pytest
 
-from sharkpack.bundler.sources import SourceModel, open_source
+from sharkpack.bundler.sources import SourceModel, TokenizerSource, open_source
 from sharkpack.formats.errors import SharkpackError
 
 
@@ -53,18 +53,23 @@ def source(tmp_path: Path) -> SourceModel:
     return open_source(str(write(tmp_path / "tiny.gguf")))
 
 
+def _vocabulary(source: SourceModel) -> TokenizerSource:
+    assert isinstance(source.tokenizer, TokenizerSource)
+    return source.tokenizer
+
+
 def test_a_model_says_what_it_is(source: SourceModel, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     assert (source.kind, source.architecture, source.name, source.license) == ("gguf", "llama", "Tiny", "mit")
     assert (source.path, source.size, source.quantization) == (path, path.stat().st_size, "Q4_1")
-    assert source.chat_template == "{{ messages }}"
+    assert _vocabulary(source).chat_template == "{{ messages }}"
     assert source.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_what_a_file_does_not_say_is_none_or_derived(tmp_path: Path) -> None:
     keys = ("general.name", "general.license", "general.file_type", "tokenizer.chat_template")
     with open_source(str(write(tmp_path / "small.gguf", **dict.fromkeys(keys)))) as source:
-        assert (source.name, source.license, source.chat_template) == ("small", None, None)
+        assert (source.name, source.license, _vocabulary(source).chat_template) == ("small", None, None)
         assert source.quantization == "F16"  # most of its bytes
 
 
@@ -124,7 +129,7 @@ def test_tensors_are_read_lazily_and_let_go(source: SourceModel) -> None:
 
 
 def test_the_vocabulary_is_kept_as_the_file_has_it(source: SourceModel) -> None:
-    vocabulary = source.tokenizer
+    vocabulary = _vocabulary(source)
     assert (vocabulary.model, vocabulary.pre, list(vocabulary.tokens)) == ("gpt2", None, ["a", "b", "ab"])
     assert vocabulary.special_ids == {"bos": 1}
     assert (vocabulary.add_bos, vocabulary.add_eos, vocabulary.scores) == (False, None, None)
@@ -154,9 +159,9 @@ def test_another_source_is_refused_with_what_is_supported(tmp_path: Path) -> Non
     other.write_bytes(bytes(100))
     with pytest.raises(SharkpackError, match="not a model that can be packed; supported: GGUF files"):
         open_source(str(other))
-    with pytest.raises(SharkpackError, match="a folder; expected a GGUF file"):
+    with pytest.raises(SharkpackError, match=r"config.json is missing; a checkpoint has it"):
         open_source(str(tmp_path))
-    with pytest.raises(SharkpackError, match="no such file; expected the path of a GGUF file"):
+    with pytest.raises(SharkpackError, match="no such file; expected a GGUF file or a checkpoint's folder"):
         open_source(str(tmp_path / "absent.gguf"))
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"<html>")
@@ -180,4 +185,4 @@ def test_a_real_model_opens(
     with open_source(str(model_path(name))) as source:
         assert (source.architecture, source.quantization, len(source.tensors)) == (architecture, quantization, tensors)
         assert source.integer("block_count") == blocks
-        assert source.tensor("token_embd.weight").shape[0] == len(source.tokenizer.tokens)
+        assert source.tensor("token_embd.weight").shape[0] == len(_vocabulary(source).tokens)

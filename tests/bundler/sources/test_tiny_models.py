@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.sources import TokenizerSource, open_source
 from tests.tiny_models import write_tiny_gguf
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
@@ -18,6 +18,7 @@ def test_a_tiny_model_opens_with_sensible_weights(tmp_path: Path, architecture: 
     path = write_tiny_gguf(tmp_path / "tiny.gguf", architecture, quantization)
     with open_source(str(path)) as source:
         assert source.architecture == architecture
+        assert isinstance(source.tokenizer, TokenizerSource)
         assert source.quantization.removesuffix("_M") == quantization
         assert source.tensor("token_embd.weight").shape == (
             len(source.tokenizer.tokens),
@@ -57,7 +58,8 @@ def test_overrides_change_shape_types_and_keys(tmp_path: Path) -> None:
         assert source.tensor("blk.0.ffn_down.weight").type_name == "Q4_1"
         assert source.tensor("rope_freqs.weight").shape == (16,)
         assert (source.text("rope.scaling.type"), source.integer("context_length")) == ("yarn", 64)
-        assert source.chat_template is None
+        assert isinstance(source.tokenizer, TokenizerSource)
+        assert source.tokenizer.chat_template is None
 
 
 def test_a_type_that_nothing_decodes_can_be_written(tmp_path: Path) -> None:

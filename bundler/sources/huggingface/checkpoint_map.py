@@ -1,0 +1,107 @@
+"""What it takes to read a kind of checkpoint: which config key and which module is what to a recipe. Data only.
+
+A new architecture is one file with one CheckpointMap in it, and one line in maps.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sharkpack.bundler.sources.huggingface.derived import Derived, Floats
+from sharkpack.bundler.sources.huggingface.rope import plain_rope
+from sharkpack.bundler.sources.metadata import Metadata
+
+SIZES: Mapping[str, str] = {
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "context_length",
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+}
+NUMBERS: Mapping[str, str] = {"rms_norm_eps": "attention.layer_norm_rms_epsilon"}
+OPTIONAL = frozenset({"num_key_value_heads", "head_dim"})
+
+OUTER: Mapping[str, str] = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+}
+ATTENTION: Mapping[str, str] = {
+    "model.layers.{}.input_layernorm": "blk.{}.attn_norm",
+    "model.layers.{}.self_attn.q_proj": "blk.{}.attn_q",
+    "model.layers.{}.self_attn.k_proj": "blk.{}.attn_k",
+    "model.layers.{}.self_attn.v_proj": "blk.{}.attn_v",
+    "model.layers.{}.self_attn.o_proj": "blk.{}.attn_output",
+}
+GATED_MLP: Mapping[str, str] = {
+    "model.layers.{}.mlp.gate_proj": "blk.{}.ffn_gate",
+    "model.layers.{}.mlp.up_proj": "blk.{}.ffn_up",
+    "model.layers.{}.mlp.down_proj": "blk.{}.ffn_down",
+}
+DECODER: Mapping[str, str] = {
+    **OUTER,
+    **ATTENTION,
+    **GATED_MLP,
+    "model.layers.{}.post_attention_layernorm": "blk.{}.ffn_norm",
+}
+"""The modules of the plain decoder that most architectures are."""
+
+DESCRIPTIVE = frozenset(
+    {
+        *("architectures", "auto_map", "model_type", "_name_or_path", "transformers_version", "torch_dtype", "dtype"),
+        *("bos_token_id", "eos_token_id", "pad_token_id", "use_cache", "initializer_range", "pretraining_tp"),
+        *("attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "embedding_dropout"),
+        *("tie_word_embeddings", "quantization_config", "attn_implementation", "_attn_implementation"),
+        *("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "cache_implementation"),
+        *("output_attentions", "output_hidden_states", "return_dict", "is_decoder", "is_encoder_decoder"),
+        *("chunk_size_feed_forward", "problem_type", "id2label", "label2id", "torchscript", "unsloth_fixed"),
+        *("unsloth_version", "is_llama_config", "transformers.js_config", "_attn_implementation_autoset"),
+    }
+)
+"""Keys that say nothing of the maths, or that are read where they matter (rope, tied embeddings, quantisation)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointMap:
+    """How a checkpoint of one of `model_types` becomes a source for the recipe `architecture`.
+
+    sizes, numbers, flags: config key -> hyperparameter; positive integers, finite numbers, booleans.
+    optional: those of them that a config may lack; defaults: what holds for a key that it lacks.
+    expects: config key -> the values whose maths the recipe computes; any other is refused.
+    ignores: config keys that change nothing, beside DESCRIPTIVE; a key found nowhere here is refused.
+    modules: module -> GGUF's name of it, without ".weight" or ".bias"; a number in the name stands as {}, and a number
+        that GGUF's name has no place for counts the parts of a stack (experts).
+    drops: modules whose tensors nothing needs.
+    transforms: GGUF's name, with {}, -> what is done to the values.
+    derive: hyperparameters that are not simply one key's value; `derived_from` are the keys that it reads. It may
+        refuse the config.
+    """
+
+    model_types: tuple[str, ...]
+    architecture: str
+    sizes: Mapping[str, str] = field(default_factory=lambda: SIZES)
+    numbers: Mapping[str, str] = field(default_factory=lambda: NUMBERS)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    optional: frozenset[str] = OPTIONAL
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    expects: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    ignores: frozenset[str] = frozenset()
+    modules: Mapping[str, str] = field(default_factory=lambda: DECODER)
+    drops: frozenset[str] = frozenset({"model.layers.{}.self_attn.rotary_emb"})
+    transforms: Mapping[str, Callable[[Floats], Floats]] = field(default_factory=dict)
+    derive: Callable[[Metadata], Derived] = plain_rope
+    derived_from: frozenset[str] = frozenset()
+
+    def known_keys(self) -> frozenset[str]:
+        own = (self.sizes, self.numbers, self.flags, self.defaults, self.expects, self.ignores, self.derived_from)
+        return DESCRIPTIVE.union(*own)
+
+
+def plus_one(values: Floats) -> Floats:
+    """The weight of a norm that multiplies by 1 + weight."""
+    return values + np.float32(1)

@@ -1,0 +1,50 @@
+"""A config's keys -> a recipe's hyperparameters, by a CheckpointMap. None that may matter is dropped."""
+
+from typing import Any
+
+from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
+from sharkpack.bundler.sources.metadata import Metadata
+from sharkpack.formats.errors import SharkpackError
+
+
+def settle(config: Metadata, how: CheckpointMap) -> Metadata:
+    """The config without nulls and with the defaults; SharkpackError for a key or value that is not known."""
+    given = {key: value for key, value in config.values.items() if value is not None}
+    known = how.known_keys()
+    for key, value in given.items():
+        if key not in known:
+            raise SharkpackError(
+                f"{config.path}: '{key}' = {_short(value)} is not known here for {config.values['model_type']!r}; "
+                "it may change what the model computes"
+            )
+        if key in how.expects and not any(value is each or value == each for each in how.expects[key]):
+            supported = ", ".join(map(_short, how.expects[key]))
+            raise SharkpackError(f"{config.path}: '{key}' is {_short(value)}; supported: {supported}")
+    return Metadata(path=config.path, values={**how.defaults, **given})
+
+
+def hyperparameters(config: Metadata, how: CheckpointMap) -> dict[str, Any]:
+    """By GGUF's key, without the architecture's prefix. `config` is settled."""
+    found: dict[str, Any] = {}
+    for key, name in how.sizes.items():
+        if key in config.values or key not in how.optional:
+            found[name] = _positive(config, key)
+    for key, name in how.numbers.items():
+        if key in config.values or key not in how.optional:
+            found[name] = config.floating(key)
+    for key, name in how.flags.items():
+        if key in config.values or key not in how.optional:
+            found[name] = config.boolean(key)
+    return found
+
+
+def _positive(config: Metadata, key: str) -> int:
+    value = config.integer(key)
+    if not 0 < value < 1 << 31:
+        raise SharkpackError(f"{config.path}: '{key}' is {value}; expected a number above zero")
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
