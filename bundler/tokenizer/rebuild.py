@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.bundler.tokenizer.byte_level import byte_level_json, pre_tokenizer_of
 from sharkpack.bundler.tokenizer.sentencepiece import sentencepiece_json
@@ -46,12 +47,14 @@ _KINDS = {
 }
 
 
-def rebuild_tokenizer(source: TokenizerSource) -> RebuiltTokenizer:
+def rebuild_tokenizer(source: TokenizerSource | TokenizerFiles) -> RebuiltTokenizer:
     """Rebuild the tokenizer that `source` describes, so that it gives the ids that llama.cpp gives.
 
     The text is taken as it is (no Unicode normalisation); special tokens written in it are recognised. Raises
     SharkpackError for a kind of vocabulary or a pre-tokenizer that is not supported, and for a broken vocabulary.
     """
+    if isinstance(source, TokenizerFiles):
+        raise SharkpackError(f"{source.folder}: the tokenizer of a checkpoint cannot be packed yet; use a GGUF file")
     if source.model not in _KINDS:
         raise SharkpackError(
             f"{source.path}: tokenizers of the kind {source.model!r} are not supported; supported: {', '.join(_KINDS)}"

@@ -14,23 +14,13 @@ from torch import Tensor
 
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
-from sharkpack.bundler.weights import convert
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.recipe import CausalModel, ModelOptions
 from sharkpack.templates.recipes import RECIPES
+from tests.templates.running import LENGTH, TOKENS, Running, load, options
 from tests.templates.weights import error
 from tests.tiny_models import write_tiny_gguf
 
 ARCHITECTURES = tuple(RECIPES)
-PAGE = 16
-LENGTH = 36
-"""Tokens of a sequence: three pages, and past Gemma's window of 16."""
-
-TOKENS = torch.randint(3, 250, (2, LENGTH), generator=torch.Generator().manual_seed(0))
-
-
-def _options(activations: Literal["int8", "float32"], dtype: Literal["f16", "f32"]) -> ModelOptions:
-    return ModelOptions(context_length=48, page_size=PAGE, cache_dtype=dtype, activations=activations)
 
 
 @pytest.fixture(scope="module")
@@ -46,45 +36,9 @@ def _source(folder: Path, architecture: str, **overrides: Any) -> Iterator[Sourc
         yield replace(source, kind="reference")
 
 
-def _load(source: SourceModel, options: ModelOptions) -> CausalModel:
-    model = RECIPES[source.architecture].build(source, options)
-    buffers = dict(model.named_buffers())
-    for name, weight in model.weights.items():
-        values = torch.from_numpy(convert(weight, source).copy())
-        buffers[name].copy_(values.view(buffers[name].dtype).reshape(buffers[name].shape))
-    return model
-
-
-class Running:
-    """A model with some sequences in its cache, whose pages are scattered."""
-
-    def __init__(self, model: CausalModel, sequences: int = 1) -> None:
-        self.model = model
-        width = -(-LENGTH // PAGE)
-        dtype = torch.float16 if model.cache_layout.dtype == "f16" else torch.float32
-        self.cache = torch.full((1 + sequences * width, model.cache_layout.page_elements), torch.nan, dtype=dtype)
-        self.page_ids = torch.arange(sequences * width, 0, -1).reshape(width, sequences).T.contiguous()
-
-    def step(self, tokens: Tensor, starts: list[int], lens: list[int]) -> Tensor:
-        where = torch.tensor(starts), torch.tensor(lens), self.page_ids
-        logits: Tensor
-        logits, self.cache = self.model(tokens, *where, self.cache)
-        assert torch.isfinite(logits).all()
-        return logits
-
-    def in_chunks(self, tokens: Tensor, sizes: list[int]) -> dict[int, Tensor]:
-        """Logits [vocabulary] after each chunk of one sequence, by its length so far."""
-        found, start = {}, 0
-        for size in sizes:
-            end = start + size
-            found[end] = self.step(tokens[None, start:end], [start], [end])[0]
-            start = end
-        return found
-
-
 def _check_against_reference(source: SourceModel, **rope: Any) -> None:
     """Prefill, decode and prefill again, within pages and windows and across them."""
-    logits = Running(_load(source, _options("float32", "f32"))).in_chunks(TOKENS[0], [1, 1, 14, 1, 18, 1])
+    logits = Running(load(source, options("float32", "f32"))).in_chunks(TOKENS[0], [1, 1, 14, 1, 18, 1])
     wanted = _reference(source, **rope)(TOKENS[:1]).logits[0]
     for length, found in logits.items():
         assert error(found, wanted[length - 1]) < 1e-5, length
@@ -121,7 +75,7 @@ def test_rope_factors_of_llama_three(folder: Path) -> None:
 def test_portions_do_not_matter(folder: Path, architecture: str, activations: Literal["int8", "float32"]) -> None:
     """Prefill at once, in chunks that end within pages and within Gemma's window, and with decode steps between."""
     with _source(folder, architecture) as source:
-        model = _load(source, _options(activations, "f32"))
+        model = load(source, options(activations, "f32"))
     whole = Running(model).in_chunks(TOKENS[0], [LENGTH])[LENGTH]
     chunks = Running(model).in_chunks(TOKENS[0], [7, 20, 1, 8])
     single = Running(model).in_chunks(TOKENS[0], [6, 1, 9, 1, 9, 1, 1, 6, 1, 1])
@@ -138,7 +92,7 @@ def test_portions_do_not_matter(folder: Path, architecture: str, activations: Li
 def test_a_batch_is_its_sequences_alone(folder: Path, architecture: str) -> None:
     """Of different lengths, padded to the longer in prefill; a decode step each; one more while the other rests."""
     with _source(folder, architecture) as source:
-        model = _load(source, _options("float32", "f32"))
+        model = load(source, options("float32", "f32"))
     alone = [Running(model).in_chunks(TOKENS[0], [30, 1, 1]), Running(model).in_chunks(TOKENS[1], [11, 1])]
     both = Running(model, 2)
     prefill = both.step(TOKENS[:, :30], [0, 0], [30, 11])
@@ -156,14 +110,14 @@ def test_a_batch_is_its_sequences_alone(folder: Path, architecture: str) -> None
 def test_default_precision_is_close(folder: Path, architecture: str) -> None:
     """8-bit activations and a float16 cache: off by rounding, but not equal."""
     with _source(folder, architecture) as source:
-        exact, fast = (_load(source, _options(a, d)) for a, d in (("float32", "f32"), ("int8", "f16")))  # type: ignore[arg-type]
+        exact, fast = (load(source, options(a, d)) for a, d in (("float32", "f32"), ("int8", "f16")))  # type: ignore[arg-type]
     logits = [Running(model).in_chunks(TOKENS[0], [LENGTH])[LENGTH] for model in (exact, fast)]
     assert 1e-4 < error(logits[1], logits[0]) < 5e-2
 
 
 def test_ggml_gelu_is_chosen_for_gguf(folder: Path) -> None:
     with _source(folder, "gemma3", layers=1) as source:
-        models = [_load(replace(source, kind=kind), _options("float32", "f32")) for kind in ("gguf", "reference")]
+        models = [load(replace(source, kind=kind), options("float32", "f32")) for kind in ("gguf", "reference")]
     logits = [Running(model).in_chunks(TOKENS[0], [8])[8] for model in models]
     assert 1e-6 < error(logits[0], logits[1]) < 1e-2
 

@@ -31,6 +31,10 @@ class Scale:
     values: Floats
     block: Block
 
+    def spread(self, rows: npt.NDArray[np.int64], width: int) -> Floats:
+        """What to multiply those rows of the matrix by, [rows, width]."""
+        return self.values[rows // self.block[0]][:, np.arange(width) // self.block[1]]
+
 
 def is_scale(kind: str) -> bool:
     """Whether the last word of a tensor's name says that it is not a weight but a scale."""
@@ -73,15 +77,6 @@ def scale_of(weight: SafetensorsTensor, places: Mapping[str, SafetensorsFile], b
         if sizes and grid == tuple(-(-n // each) for n, each in zip(weight.shape, sizes, strict=True)):
             return Scale(values=values.reshape(grid), block=sizes)
     raise SharkpackError(f"tensor '{name}' of shape {list(stored.shape)} cannot scale one of {list(weight.shape)}")
-
-
-def scaled_values(dtype: str, raw: npt.NDArray[np.uint8], shape: tuple[int, ...], scale: Scale) -> Floats:
-    """float32 of `shape`: each value times the scale of its block."""
-    values = float8_values(dtype, raw).reshape(shape)
-    rows, columns = (np.arange(n) // each for n, each in zip(shape, scale.block, strict=True))
-    for start in range(0, shape[0], scale.block[0]):
-        values[start : start + scale.block[0]] *= scale.values[rows[start], columns]
-    return values
 
 
 def _read(stored: SafetensorsTensor, raw: npt.NDArray[np.uint8]) -> Floats:

@@ -1,19 +1,22 @@
 """Stored tensors -> source tensors under GGUF's names: types, stacks, scales of 8-bit floats, transforms. All lazy."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
 from sharkpack.bundler.sources.huggingface.derived import Floats
-from sharkpack.bundler.sources.huggingface.scales import Block, is_scale, scale_of, scaled_values
+from sharkpack.bundler.sources.huggingface.scales import Block, is_scale, scale_of
 from sharkpack.bundler.sources.huggingface.shards import Shards
 from sharkpack.bundler.sources.model import SourceTensor
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.float8 import float8_values
+from sharkpack.formats.packing import RowOrder
+from sharkpack.formats.quant.block import Bytes
 from sharkpack.formats.quant.types import float_values
 from sharkpack.formats.safetensors_file import SafetensorsFile
 from sharkpack.formats.safetensors_index import SafetensorsTensor
@@ -50,7 +53,8 @@ def source_tensors(shards: Shards, how: CheckpointMap, block: Block | None, *, t
 
 def computed_tensor(name: str, values: Floats) -> SourceTensor:
     """A float32 tensor that no file has."""
-    return _float32(name, values.shape, lambda: values, lambda: None)
+    rows = values.reshape(math.prod(values.shape[:-1]), -1)
+    return _float32(name, values.shape, rows.__getitem__, lambda: None)
 
 
 def _place(stored: SafetensorsTensor, file: SafetensorsFile, how: CheckpointMap) -> _Part | None:
@@ -95,7 +99,19 @@ def _stack(target: str, parts: list[_Part], shards: Shards, block: Block | None)
             raise SharkpackError(f"of the tensors like '{first.name}', number {number} is missing")
         if (part.stored.shape, part.stored.dtype) != (first.shape, first.dtype):
             raise SharkpackError(f"tensors '{part.stored.name}' and '{first.name}' differ in shape or dtype")
-    each = [_tensor(target, part, shards, block) for part in parts]
+    return _concatenated(target, [_tensor(target, part, shards, block) for part in parts])
+
+
+def _concatenated(target: str, each: list[SourceTensor]) -> SourceTensor:
+    height = math.prod(each[0].shape[:-1])
+
+    def read_rows(index: slice | RowOrder) -> Bytes:
+        picked = np.arange(height * len(each))[index]
+        rows = np.empty((len(picked), each[0].nbytes // height), np.uint8)
+        for number in np.unique(picked // height):
+            here = picked // height == number
+            rows[here] = each[number].rows(picked[here] - number * height)
+        return rows
 
     def release() -> None:
         for tensor in each:
@@ -106,7 +122,8 @@ def _stack(target: str, parts: list[_Part], shards: Shards, block: Block | None)
         shape=(len(each), *each[0].shape),
         type_name=each[0].type_name,
         nbytes=sum(tensor.nbytes for tensor in each),
-        read=lambda: np.concatenate([tensor.read() for tensor in each]),
+        read=lambda: read_rows(slice(None)).reshape(-1),
+        read_rows=read_rows,
         release=release,
     )
 
@@ -123,26 +140,38 @@ def _tensor(target: str, part: _Part, shards: Shards, block: Block | None) -> So
     return _float32(target, stored.shape, _values(part, shards, block), release)
 
 
-def _values(part: _Part, shards: Shards, block: Block | None) -> Callable[[], Floats]:
-    """How to compute the float32 values of a stored tensor that is not taken as it is."""
-    stored, file, transform = part.stored, part.file, part.transform
-    if stored.dtype in FLOAT8:
-        scale = scale_of(stored, shards.places, block)
-        values = lambda: scaled_values(stored.dtype, file.raw(stored.name), stored.shape, scale)  # noqa: E731
-    elif stored.dtype in PLAIN:
-        values = lambda: float_values(stored.dtype, file.raw(stored.name)).reshape(stored.shape)  # noqa: E731
-    else:
+def _values(part: _Part, shards: Shards, block: Block | None) -> Callable[[slice | RowOrder], Floats]:
+    """Computes float32 rows of a stored tensor that is not taken as it is."""
+    stored, transform = part.stored, part.transform
+    if stored.dtype not in (*PLAIN, *FLOAT8):
         supported = ", ".join((*PLAIN, *FLOAT8))
         raise SharkpackError(f"tensor '{stored.name}' has dtype {stored.dtype}; supported: {supported}")
-    return values if transform is None else lambda: transform(values())
+    scale = scale_of(stored, shards.places, block) if stored.dtype in FLOAT8 else None
+    height = math.prod(stored.shape[:-1])
+
+    def rows(index: slice | RowOrder) -> Floats:
+        raw = part.file.raw(stored.name).reshape(height, -1)[index]
+        if scale is None:
+            values = float_values(stored.dtype, raw)
+        else:
+            values = float8_values(stored.dtype, raw) * scale.spread(np.arange(height)[index], stored.shape[1])
+        return values if transform is None else transform(values)
+
+    return rows
 
 
 def _float32(
-    name: str, shape: tuple[int, ...], values: Callable[[], Floats], release: Callable[[], None]
+    name: str, shape: tuple[int, ...], values: Callable[[slice | RowOrder], Floats], release: Callable[[], None]
 ) -> SourceTensor:
-    def read() -> npt.NDArray[np.uint8]:
-        return np.ascontiguousarray(values(), "<f4").reshape(-1).view(np.uint8)
+    def read_rows(index: slice | RowOrder) -> Bytes:
+        return np.ascontiguousarray(values(index), "<f4").view(np.uint8)
 
     return SourceTensor(
-        name=name, shape=shape, type_name="F32", nbytes=4 * int(np.prod(shape)), read=read, release=release
+        name=name,
+        shape=shape,
+        type_name="F32",
+        nbytes=4 * math.prod(shape),
+        read=lambda: read_rows(slice(None)).reshape(-1),
+        read_rows=read_rows,
+        release=release,
     )

@@ -1,0 +1,57 @@
+"""A recipe's model, run eagerly with its weights: what tests of whole models share."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.weights import convert
+from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.recipes import RECIPES
+
+PAGE = 16
+LENGTH = 36
+"""Tokens of a sequence: three pages, and past Gemma's window of 16."""
+
+TOKENS = torch.randint(3, 250, (2, LENGTH), generator=torch.Generator().manual_seed(0))
+
+
+def options(activations: Literal["int8", "float32"], dtype: Literal["f16", "f32"]) -> ModelOptions:
+    return ModelOptions(context_length=48, page_size=PAGE, cache_dtype=dtype, activations=activations)
+
+
+def load(source: SourceModel, options: ModelOptions) -> CausalModel:
+    model = RECIPES[source.architecture].build(source, options)
+    buffers = dict(model.named_buffers())
+    for name, weight in model.weights.items():
+        values = torch.from_numpy(convert(weight, source).copy())
+        buffers[name].copy_(values.view(buffers[name].dtype).reshape(buffers[name].shape))
+    return model
+
+
+class Running:
+    """A model with some sequences in its cache, whose pages are scattered."""
+
+    def __init__(self, model: CausalModel, sequences: int = 1) -> None:
+        self.model = model
+        width = -(-LENGTH // PAGE)
+        dtype = torch.float16 if model.cache_layout.dtype == "f16" else torch.float32
+        self.cache = torch.full((1 + sequences * width, model.cache_layout.page_elements), torch.nan, dtype=dtype)
+        self.page_ids = torch.arange(sequences * width, 0, -1).reshape(width, sequences).T.contiguous()
+
+    def step(self, tokens: Tensor, starts: list[int], lens: list[int]) -> Tensor:
+        where = torch.tensor(starts), torch.tensor(lens), self.page_ids
+        logits: Tensor
+        logits, self.cache = self.model(tokens, *where, self.cache)
+        assert torch.isfinite(logits).all()
+        return logits
+
+    def in_chunks(self, tokens: Tensor, sizes: list[int]) -> dict[int, Tensor]:
+        """Logits [vocabulary] after each chunk of one sequence, by its length so far."""
+        found, start = {}, 0
+        for size in sizes:
+            end = start + size
+            found[end] = self.step(tokens[None, start:end], [start], [end])[0]
+            start = end
+        return found
