@@ -13,7 +13,7 @@ def unpack_block(e: Emitter, layout: PackedLayout, weight: str, base: str) -> li
     low = [e.op(f"arith.andi {pair}, {fifteen} : {I8}") for pair in pairs]
     codes = low + [e.op(f"arith.shrui {pair}, {four} : {I8}") for pair in pairs]
     if layout.bits == 5:
-        return [e.op(f"arith.ori {c}, {_fifth_bit(e, layout, weight, base, g)} : {I8}") for g, c in enumerate(codes)]
+        return [_with_fifth_bit(e, c, layout, weight, base, g) for g, c in enumerate(codes)]
     if layout.bits == 6:
         return [
             e.op(f"arith.ori {c}, {h} : {I8}") for c, h in zip(codes, _top_pairs(e, layout, weight, base), strict=True)
@@ -21,11 +21,13 @@ def unpack_block(e: Emitter, layout: PackedLayout, weight: str, base: str) -> li
     return codes
 
 
-def _fifth_bit(e: Emitter, layout: PackedLayout, weight: str, base: str, group: int) -> str:
+def _with_fifth_bit(e: Emitter, code: str, layout: PackedLayout, weight: str, base: str, group: int) -> str:
+    """An addition under a mask is one instruction where masks exist; an "or" of bytes has no such form."""
     plane = e.load(weight, [e.add(base, layout.plane_offset + 8 * group)], "vector<8xi8>")
     word = e.bitcast(plane, "vector<8xi8>", "vector<1xi64>")
     bits = e.bitcast(word, "vector<1xi64>", "vector<64xi1>")
-    return e.op(f"arith.select {bits}, {e.integers(16, I8)}, {e.integers(0, I8)} : vector<64xi1>, {I8}")
+    grown = e.op(f"arith.addi {code}, {e.hidden(e.integers(16, I8), I8)} : {I8}")
+    return e.op(f"arith.select {bits}, {grown}, {code} : vector<64xi1>, {I8}")
 
 
 def _top_pairs(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list[str]:

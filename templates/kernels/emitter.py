@@ -65,6 +65,13 @@ class Emitter:
     def float(self, value: float) -> str:
         return self.constant(f"{value:.9e}", "f32")
 
+    def hidden(self, value: str, type: str) -> str:
+        """The constant `value` as something that the compiler knows nothing about, where the target allows it."""
+        if self.isa.dot != "avx512vnni":
+            return value
+        text = f'llvm.inline_asm "", "=v,0" {value} : ({type}) -> {type}'
+        return self.constants.setdefault(text, f"%c{len(self.constants)}")
+
     # Index arithmetic
 
     def add(self, a: str, b: str | int) -> str:
