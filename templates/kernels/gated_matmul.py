@@ -54,12 +54,17 @@ class _GatedMatmul:
         def many_tokens(tile: str) -> None:
             e.each("%origin", whole, tokens, lambda token: self._outputs(e, [tile], token, tokens))
 
-        def single_tokens(tile: str) -> None:
-            tiles = [e.add(tile, i) for i in range(streams)]
+        part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
+        def single_tokens(tiles: list[str]) -> None:
             e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
 
+        def side_by_side(i: str) -> None:
+            tile = e.add(first, i)
+            single_tokens([tile if s == 0 else e.add(tile, e.mul(part, s)) for s in range(streams)])
+
         e.each(first, last, 1, many_tokens)
-        e.each(first, last, streams, single_tokens)
+        e.each("%origin", part, 1, side_by_side)
+        e.each(e.add(first, e.mul(part, streams)), last, 1, lambda tile: single_tokens([tile]))
 
     def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:
         tokens = [e.add(token, m) for m in range(count)]

@@ -14,9 +14,9 @@ from sharkpack.templates.kernels.products import Products
 
 Activations = Literal["float32", "int8", "int8_remainder"]
 
-STREAMS = 2
 """Most tiles that any instruction set reads at once: workgroups are shared out in such steps."""
-GROUP_BYTES = 32 * 1024
+
+GROUP_BYTES = 128 * 1024
 """Weight bytes a workgroup reads: enough to hide its dispatch, few enough that two threads share evenly."""
 
 
@@ -71,19 +71,21 @@ class _Matmul:
         first = e.mul("%group_x", self.tiles_each)
         last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
         whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
-        paired = e.op(f"arith.subi {last}, {e.op(f'arith.remui {last}, {e.index(streams)} : index')} : index")
+        part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
 
         def many_tokens(tile: str) -> None:
             e.each("%origin", whole, tokens, lambda token: self._outputs(e, [tile], token, tokens))
 
-        def single_tokens(tile: str, count: int) -> None:
-            tiles = [e.add(tile, i) for i in range(count)]
+        def single_tokens(tiles: list[str]) -> None:
             e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
 
+        def side_by_side(i: str) -> None:
+            tile = e.add(first, i)
+            single_tokens([tile if s == 0 else e.add(tile, e.mul(part, s)) for s in range(streams)])
+
         e.each(first, last, 1, many_tokens)
-        e.each(first, paired, streams, lambda tile: single_tokens(tile, streams))
-        if self.row_tiles % streams:
-            e.each(paired, last, 1, lambda tile: single_tokens(tile, 1))
+        e.each("%origin", part, 1, side_by_side)
+        e.each(e.add(first, e.mul(part, streams)), last, 1, lambda tile: single_tokens([tile]))
 
     def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:
         """16 outputs of each tile for `count` tokens."""
