@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.layers import Linear, RMSNorm, Rows, finer
+from sharkpack.templates.layers import Linear, RMSNorm, Rows, finer, project
 from sharkpack.templates.recipe import ModelOptions, WeightTable
 from sharkpack.templates.rope import neighbours_to_halves
 from sharkpack.templates.shape import Shape
@@ -87,7 +87,7 @@ class AttentionBlock(torch.nn.Module):
         self, h: Rows, angles: Angles, batch: Batch, cache: Tensor, residual: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """h [rows, dim] -> [rows, dim] (+ residual), and the cache with this layer's keys and values of h."""
-        q, k, v = self.attn_q(h), self.attn_k(h), self.attn_v(h)
+        q, k, v = project(h, self.attn_q, self.attn_k, self.attn_v)
         if self.attn_q_norm is not None and self.attn_k_norm is not None:
             q, k = self.attn_q_norm.each_head(q), self.attn_k_norm.each_head(k)
         attended, cache = self._through_cache(q, k, v, angles[self.attending.rope], batch, cache)

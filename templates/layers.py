@@ -108,6 +108,28 @@ class Linear(torch.nn.Module):
         return product(x, self.weight, self.bias, residual, self.layout, self.n, self.k, self.precision)
 
 
+def project(x: Rows, q: Linear, k: Linear, v: Linear) -> tuple[Tensor, Tensor, Tensor]:
+    """x times the three weights; in one kernel, if all of them take quantised activations."""
+    parts = (q, k, v)
+    if any(part.precision == "float32" or LAYOUTS[part.layout].kind == "float" for part in parts):
+        return q(x), k(x), v(x)
+    fine = [part.precision == "int16" for part in parts]
+    codes, scales, *rest = x.quantized()
+    made: tuple[Tensor, Tensor, Tensor] = ops.qkv_int8(
+        codes,
+        scales,
+        *(rest if any(fine) else (None, None)),
+        *(part.weight for part in parts),
+        *(part.bias for part in parts),
+        *(part.layout for part in parts),
+        *fine,
+        q.n,
+        k.n,
+        q.k,
+    )
+    return made
+
+
 class Embedding(torch.nn.Module):
     """A packed [n, k] table that is looked up, and that may serve as the output head too."""
 

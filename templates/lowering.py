@@ -9,7 +9,7 @@ from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import Activations, matmul
+from sharkpack.templates.kernels.matmul import Activations, Product, joint_matmul, matmul
 from sharkpack.templates.kernels.routing import route
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
 
@@ -56,6 +56,23 @@ def _matmul_int8(call: Call) -> Kernel:
     return _matmul(call, "int8_remainder" if call.given("remainders") else "int8")
 
 
+def _qkv_int8(call: Call) -> Kernel:
+    s = call.scalars
+    return joint_matmul(
+        [
+            Product(
+                s["n_q" if part == "q" else "n_kv"],
+                s["k"],
+                s[f"layout_{part}"],
+                "int8_remainder" if s[f"fine_{part}"] else "int8",
+                bias=call.given(f"bias_{part}"),
+                suffix=f"_{part}",
+            )
+            for part in ("q", "k", "v")
+        ]
+    )
+
+
 def _norm(call: Call, output: Output) -> Kernel:
     residual = "residual" in call.tensors and call.given("residual")
     size = call.width("weight")
@@ -72,6 +89,7 @@ def _expert_matmul(call: Call, activations: Literal["float32", "int8"]) -> Kerne
 KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "embedding": lambda c: embedding(c.scalars["n"], c.scalars["k"], c.scalars["layout"]),
     "matmul_int8": _matmul_int8,
+    "qkv_int8": _qkv_int8,
     "matmul_float32": lambda c: _matmul(c, "float32"),
     "route": lambda c: route(c.width("logits"), c.scalars["top_k"], normalise=c.scalars["normalise"]),
     "expert_matmul_int8": lambda c: _expert_matmul(c, "int8"),

@@ -66,8 +66,8 @@ class Emitter:
         return self.constant(f"{value:.9e}", "f32")
 
     def hidden(self, value: str, type: str) -> str:
-        """The constant `value` as something that the compiler knows nothing about, where the target allows it."""
-        if self.isa.dot != "avx512vnni":
+        """The constant `value` as something that the compiler knows nothing about, where registers have masks."""
+        if self.isa.register_bytes < 64:
             return value
         text = f'llvm.inline_asm "", "=v,0" {value} : ({type}) -> {type}'
         return self.constants.setdefault(text, f"%c{len(self.constants)}")

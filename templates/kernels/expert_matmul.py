@@ -9,8 +9,8 @@ from typing import Literal
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import GROUP_BYTES, STREAMS
 from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.row_tiles import RowTiles
 
 
 def expert_matmul(
@@ -33,7 +33,7 @@ def expert_matmul(
         bindings=writer.bindings(),
         dimensions={"rows": ("chosen", 0)},
         row_tile=1,
-        groups=top_k * writer.groups,
+        groups=top_k * writer.tiles.groups,
         body=writer.write,
     )
 
@@ -47,12 +47,8 @@ class _ExpertMatmul:
         self.quantized = activations == "int8"
         self.products = Products(layout, k, quantized=self.quantized, remainder=False)
         self.bytes = packed_nbytes(layout, (experts * n, k))
-        self.row_tiles = n // 16
         self.expert_bytes = self.bytes // experts
-        self.row_tile_bytes = self.expert_bytes // self.row_tiles
-        share = min(GROUP_BYTES // self.row_tile_bytes, -(-self.row_tiles // 4))
-        self.tiles_each = STREAMS * max(1, share // STREAMS)
-        self.groups = -(-self.row_tiles // self.tiles_each)
+        self.tiles = RowTiles(n, self.expert_bytes)
 
     def bindings(self) -> tuple[Binding, ...]:
         """In memory a row and choice is a row of its own."""
@@ -67,22 +63,18 @@ class _ExpertMatmul:
         return (*found, Binding(name="y", memref=f"?x{n}xf32", tensor=f"?x{self.top_k * n}xf32", access="write"))
 
     def write(self, e: Emitter) -> None:
-        row, groups = "%group_x", e.index(self.groups)
+        row, groups = "%group_x", e.index(self.tiles.groups)
         choice = e.op(f"arith.divui %group_y, {groups} : index")
         expert = e.op(f"arith.index_cast {e.load_scalar('chosen', [row, choice])} : i64 to index")
         start = e.mul(expert, self.expert_bytes)
         made = e.add(e.mul(row, self.top_k), choice)
         given = made if self.each_choice else row
-        first = e.mul(e.op(f"arith.remui %group_y, {groups} : index"), self.tiles_each)
-        last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
-        paired = e.op(f"arith.subi {last}, {e.op(f'arith.remui {last}, {e.index(STREAMS)} : index')} : index")
+        first, last = self.tiles.range_of(e, e.op(f"arith.remui %group_y, {groups} : index"))
 
-        def outputs(tile: str, streams: int) -> None:
-            tiles = [e.add(tile, i) for i in range(streams)]
-            sums = self.products.along_k(e, [e.add(start, e.mul(t, self.row_tile_bytes)) for t in tiles], [given])
-            for t, value in zip(tiles, sums, strict=True):
-                e.store(value, "y", [made, e.mul(t, 16)], F32)
+        def outputs(tiles: list[str]) -> None:
+            starts = [e.add(start, e.mul(tile, self.expert_bytes // self.tiles.count)) for tile in tiles]
+            sums = self.products.along_k(e, starts, [given])
+            for tile, value in zip(tiles, sums, strict=True):
+                e.store(value, "y", [made, e.mul(tile, 16)], F32)
 
-        e.each(first, paired, STREAMS, lambda tile: outputs(tile, STREAMS))
-        if self.row_tiles % STREAMS:
-            e.each(paired, last, 1, lambda tile: outputs(tile, 1))
+        self.tiles.side_by_side(e, first, last, outputs)

@@ -8,8 +8,8 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import GROUP_BYTES, STREAMS
 from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.rows import quantized_outputs
 
 
@@ -26,7 +26,7 @@ def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: s
             *quantized_outputs(n),
         ),
         dimensions={"rows": ("x_codes", 0)},
-        groups=writer.groups,
+        groups=writer.tiles.groups,
         body=writer.write,
     )
 
@@ -35,44 +35,23 @@ class _GatedMatmul:
     def __init__(self, n: int, k: int, gate_layout: str, up_layout: str, activation: str) -> None:
         layouts = [LAYOUTS[gate_layout], LAYOUTS[up_layout]]
         self.activation = activation
-        self.row_tiles = n // 16
         self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
         self.products = [
             Products(layout, k, quantized=True, remainder=False, weight=name, x="x_")
             for layout, name in zip(layouts, ("gate", "up"), strict=True)
         ]
-        share = min(GROUP_BYTES * self.row_tiles // sum(self.bytes), -(-self.row_tiles // 4))
-        self.tiles_each = STREAMS * max(1, share // STREAMS)
-        self.groups = -(-self.row_tiles // self.tiles_each)
+        self.tiles = RowTiles(n, sum(self.bytes))
 
     def write(self, e: Emitter) -> None:
-        tokens, streams = e.isa.token_tile, e.isa.streams
-        first = e.mul("%group_x", self.tiles_each)
-        last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
-        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
+        def outputs(tiles: list[str], token: str, count: int) -> None:
+            tokens = [e.add(token, m) for m in range(count)]
+            gate, up = (
+                products.along_k(e, [e.mul(tile, nbytes // self.tiles.count) for tile in tiles], tokens)
+                for products, nbytes in zip(self.products, self.bytes, strict=True)
+            )
+            for i, tile in enumerate(tiles):
+                for m, row in enumerate(tokens):
+                    value = gate_times(e, self.activation, gate[i * count + m], up[i * count + m])
+                    quantize_half(e, value, row, tile)
 
-        def many_tokens(tile: str) -> None:
-            e.each("%origin", whole, tokens, lambda token: self._outputs(e, [tile], token, tokens))
-
-        part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
-        def single_tokens(tiles: list[str]) -> None:
-            e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
-
-        def side_by_side(i: str) -> None:
-            tile = e.add(first, i)
-            single_tokens([tile if s == 0 else e.add(tile, e.mul(part, s)) for s in range(streams)])
-
-        e.each(first, last, 1, many_tokens)
-        e.each("%origin", part, 1, side_by_side)
-        e.each(e.add(first, e.mul(part, streams)), last, 1, lambda tile: single_tokens([tile]))
-
-    def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:
-        tokens = [e.add(token, m) for m in range(count)]
-        gate, up = (
-            products.along_k(e, [e.mul(tile, nbytes // self.row_tiles) for tile in tiles], tokens)
-            for products, nbytes in zip(self.products, self.bytes, strict=True)
-        )
-        for i, tile in enumerate(tiles):
-            for m, row in enumerate(tokens):
-                value = gate_times(e, self.activation, gate[i * count + m], up[i * count + m])
-                quantize_half(e, value, row, tile)
+        self.tiles.for_rows(e, "%group_x", outputs)

@@ -1,116 +1,150 @@
 """y[rows, n] = x[rows, k] . weight[n, k]^T (+ bias[n]) (+ residual[rows, n]), the weight a packed stream.
 
-A workgroup owns some tiles of 16 outputs and takes `token_tile` tokens at a time, so that a tile's codes are unpacked
-once for them all. The tokens left over, and decode's single one, go one at a time through `streams` tiles at once: two
-streams of weights keep more of the memory busy than one. Both numbers are the instruction set's.
+One kernel may hold several products of the same activations: a workgroup then belongs to one of them, and a dispatch
+is saved for each of the others.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sharkpack.formats.packing import LAYOUTS, PackedLayout, packed_nbytes
+from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.row_tiles import RowTiles
 
 Activations = Literal["float32", "int8", "int8_remainder"]
-
-"""Most tiles that any instruction set reads at once: workgroups are shared out in such steps."""
-
-GROUP_BYTES = 128 * 1024
-"""Weight bytes a workgroup reads: enough to hide its dispatch, few enough that two threads share evenly."""
 
 
 def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: bool, residual: bool) -> Kernel:
     """The kernel for one shape; float layouts (f32, f16, bf16) take float32 activations only."""
-    quantized = activations != "float32"
-    writer = _Matmul(n, k, LAYOUTS[layout_name], activations, bias, residual)
-    extras = ("_bias" if bias else "") + ("_residual" if residual else "")
+    part = Product(n, k, layout_name, activations, bias=bias, residual=residual)
     return Kernel(
-        name=f"matmul_{layout_name}_{activations}_n{n}_k{k}{extras}",
-        bindings=writer.bindings(),
-        dimensions={"rows": ("codes" if quantized else "x", 0)},
-        groups=writer.groups,
-        body=writer.write,
+        name=f"matmul_{part.tag}_k{k}",
+        bindings=(*part.inputs(), *activation_bindings(k, activations), part.output()),
+        dimensions={"rows": ("x" if activations == "float32" else "codes", 0)},
+        groups=part.tiles.groups,
+        body=lambda e: part.write(e, "%group_x"),
     )
 
 
-class _Matmul:
+def joint_matmul(parts: Sequence["Product"]) -> Kernel:
+    """Products of the same int8 activations, each with a suffix of its own; remainders are there if one wants them."""
+    k = parts[0].k
+    finest: Activations = "int8_remainder" if any(part.remainder for part in parts) else "int8"
+    inputs = [binding for part in parts for binding in part.inputs()]
+
+    def body(e: Emitter) -> None:
+        _choose(e, "%group_x", [(part.tiles.groups, part.write) for part in parts])
+
+    return Kernel(
+        name="matmul_" + "_".join(part.tag for part in parts) + f"_k{k}",
+        bindings=(*inputs, *activation_bindings(k, finest), *(part.output() for part in parts)),
+        dimensions={"rows": ("codes", 0)},
+        groups=sum(part.tiles.groups for part in parts),
+        body=body,
+    )
+
+
+def activation_bindings(k: int, activations: Activations) -> list[Binding]:
+    """x [rows, k] as products read it: float32, or int8 codes with their scales (and remainders with their sums)."""
+    if activations == "float32":
+        return [Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{k}xf32")]
+    found = [
+        Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
+        Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32"),
+    ]
+    if activations == "int8_remainder":
+        sums = f"?x{k // 32}x2xf32"
+        found.append(Binding(name="remainders", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
+        found.append(Binding(name="remainder_sums", memref=sums, tensor=sums))
+    return found
+
+
+def _choose(e: Emitter, group: str, choices: Sequence[tuple[int, Callable[[Emitter, str], None]]]) -> None:
+    """Give `group` to the choice whose share of the workgroups it falls into, counted from that share's first."""
+    (count, write), *others = choices
+    if not others:
+        write(e, group)
+        return
+    mine = e.op(f"arith.cmpi ult, {group}, {e.index(count)} : index")
+
+    def pass_on() -> None:
+        _choose(e, e.op(f"arith.subi {group}, {e.index(count)} : index"), others)
+
+    e.branch(mine, lambda: write(e, group), pass_on)
+
+
+class Product:
+    """One product of a kernel; `suffix` ends the names of its own bindings."""
+
     def __init__(
-        self, n: int, k: int, layout: PackedLayout, activations: Activations, bias: bool, residual: bool
+        self,
+        n: int,
+        k: int,
+        layout_name: str,
+        activations: Activations,
+        *,
+        bias: bool = False,
+        residual: bool = False,
+        suffix: str = "",
     ) -> None:
-        self.n, self.k, self.layout, self.bias, self.residual = n, k, layout, bias, residual
-        self.quantized, self.remainder = activations != "float32", activations == "int8_remainder"
-        self.products = Products(layout, k, quantized=self.quantized, remainder=self.remainder)
-        self.row_tiles = -(-n // 16)
-        self.bytes = packed_nbytes(layout, (n, k))
-        self.row_tile_bytes = self.bytes // self.row_tiles
-        share = min(GROUP_BYTES // self.row_tile_bytes, -(-self.row_tiles // 4))
-        self.tiles_each = STREAMS * max(1, share // STREAMS)
-        self.groups = -(-self.row_tiles // self.tiles_each)
+        self.n, self.k, self.bias, self.residual, self.suffix = n, k, bias, residual, suffix
+        self.remainder = activations == "int8_remainder"
+        self.products = Products(
+            LAYOUTS[layout_name],
+            k,
+            quantized=activations != "float32",
+            remainder=self.remainder,
+            weight=f"weight{suffix}",
+        )
+        self.bytes = packed_nbytes(LAYOUTS[layout_name], (n, k))
+        self.tiles = RowTiles(n, self.bytes)
+        self.tag = f"{layout_name}_{activations}_n{n}" + "_bias" * bias + "_residual" * residual
 
-    def bindings(self) -> tuple[Binding, ...]:
-        n, k = self.n, self.k
-        found = [Binding(name="weight", memref=f"{self.bytes}xi8", tensor=f"{self.bytes}xi8")]
-        if self.quantized:
-            found.append(Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
-            found.append(Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32"))
-            if self.remainder:
-                sums = f"?x{k // 32}x2xf32"
-                found.append(Binding(name="remainders", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
-                found.append(Binding(name="remainder_sums", memref=sums, tensor=sums))
-        else:
-            found.append(Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{k}xf32"))
+    def inputs(self) -> list[Binding]:
+        """What it reads besides the activations."""
+        n, suffix = self.n, self.suffix
+        found = [Binding(name=f"weight{suffix}", memref=f"{self.bytes}xi8", tensor=f"{self.bytes}xi8")]
         if self.bias:
-            found.append(Binding(name="bias", memref=f"{n}xf32", tensor=f"{n}xf32"))
+            found.append(Binding(name=f"bias{suffix}", memref=f"{n}xf32", tensor=f"{n}xf32"))
         if self.residual:
-            found.append(Binding(name="residual", memref=f"?x{n}xf32", tensor=f"?x{n}xf32"))
-        return (*found, Binding(name="y", memref=f"?x{n}xf32", tensor=f"?x{n}xf32", access="write"))
+            found.append(Binding(name=f"residual{suffix}", memref=f"?x{n}xf32", tensor=f"?x{n}xf32"))
+        return found
 
-    def write(self, e: Emitter) -> None:
-        tokens, streams = e.isa.token_tile, e.isa.streams
-        first = e.mul("%group_x", self.tiles_each)
-        last = e.minimum(e.add(first, self.tiles_each), e.index(self.row_tiles))
-        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
-        part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
+    def output(self) -> Binding:
+        shape = f"?x{self.n}xf32"
+        return Binding(name=f"y{self.suffix}", memref=shape, tensor=shape, access="write")
 
-        def many_tokens(tile: str) -> None:
-            e.each("%origin", whole, tokens, lambda token: self._outputs(e, [tile], token, tokens))
+    def write(self, e: Emitter, group: str) -> None:
+        """What workgroup `group` of this product does."""
 
-        def single_tokens(tiles: list[str]) -> None:
-            e.each(whole, "%rows", 1, lambda token: self._outputs(e, tiles, token, 1))
+        def outputs(tiles: list[str], token: str, count: int) -> None:
+            tokens = [e.add(token, m) for m in range(count)]
+            starts = [e.mul(tile, self.bytes // self.tiles.count) for tile in tiles]
+            sums = self.products.along_k(e, starts, tokens)
+            for i, tile in enumerate(tiles):
+                self._store(e, tile, tokens, sums[i * count : (i + 1) * count])
 
-        def side_by_side(i: str) -> None:
-            tile = e.add(first, i)
-            single_tokens([tile if s == 0 else e.add(tile, e.mul(part, s)) for s in range(streams)])
-
-        e.each(first, last, 1, many_tokens)
-        e.each("%origin", part, 1, side_by_side)
-        e.each(e.add(first, e.mul(part, streams)), last, 1, lambda tile: single_tokens([tile]))
-
-    def _outputs(self, e: Emitter, tiles: list[str], token: str, count: int) -> None:
-        """16 outputs of each tile for `count` tokens."""
-        tokens = [e.add(token, m) for m in range(count)]
-        sums = self.products.along_k(e, [e.mul(tile, self.row_tile_bytes) for tile in tiles], tokens)
-        for i, tile in enumerate(tiles):
-            self._store(e, tile, tokens, sums[i * count : (i + 1) * count])
+        self.tiles.for_rows(e, group, outputs)
 
     def _store(self, e: Emitter, tile: str, tokens: list[str], sums: list[str]) -> None:
-        column = e.mul(tile, 16)
+        column, y = e.mul(tile, 16), f"y{self.suffix}"
         mask = None
         if self.n % 16:
             left = e.op(f"arith.subi {e.index(self.n)}, {column} : index")
             mask = e.op(f"vector.create_mask {left} : vector<16xi1>")
         if self.bias:
-            bias = self._read(e, "bias", [column], mask)
+            bias = self._read(e, f"bias{self.suffix}", [column], mask)
             sums = [e.float_op("addf", value, bias) for value in sums]
         for token, value in zip(tokens, sums, strict=True):
             if self.residual:
-                value = e.float_op("addf", value, self._read(e, "residual", [token, column], mask))
+                value = e.float_op("addf", value, self._read(e, f"residual{self.suffix}", [token, column], mask))
             if mask:
-                kind = e.memref("y")
-                e.do(f"vector.maskedstore %y[{token}, {column}], {mask}, {value} : {kind}, vector<16xi1>, {F32}")
+                kind = e.memref(y)
+                e.do(f"vector.maskedstore %{y}[{token}, {column}], {mask}, {value} : {kind}, vector<16xi1>, {F32}")
             else:
-                e.store(value, "y", [token, column], F32)
+                e.store(value, y, [token, column], F32)
 
     def _read(self, e: Emitter, name: str, at: list[str], mask: str | None) -> str:
         if not mask:

@@ -7,7 +7,7 @@ Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the toke
 from sharkpack.templates.ops.attention import attention, rope_and_store
 from sharkpack.templates.ops.experts import expert_matmul_float32, expert_matmul_int8, route
 from sharkpack.templates.ops.namespace import NAMESPACE
-from sharkpack.templates.ops.products import embedding, gated_matmul_int8, matmul_float32, matmul_int8
+from sharkpack.templates.ops.products import embedding, gated_matmul_int8, matmul_float32, matmul_int8, qkv_int8
 from sharkpack.templates.ops.rows import (
     gated,
     gated_int8,
@@ -29,6 +29,7 @@ __all__ = [
     "gated_matmul_int8",
     "matmul_float32",
     "matmul_int8",
+    "qkv_int8",
     "quantize",
     "quantize_int16",
     "rms_norm",

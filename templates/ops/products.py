@@ -75,6 +75,49 @@ def _(
     return scales.new_empty((codes.shape[0], n))
 
 
+@torch.library.custom_op(f"{NAMESPACE}::qkv_int8", mutates_args=())
+def qkv_int8(
+    codes: Tensor,
+    scales: Tensor,
+    remainders: Tensor | None,
+    remainder_sums: Tensor | None,
+    weight_q: Tensor,
+    weight_k: Tensor,
+    weight_v: Tensor,
+    bias_q: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    layout_q: str,
+    layout_k: str,
+    layout_v: str,
+    fine_q: bool,
+    fine_k: bool,
+    fine_v: bool,
+    n_q: int,
+    n_kv: int,
+    k: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """matmul_int8 of the same activations with three weights; those that are `fine` take the remainders."""
+    parts = (
+        (weight_q, bias_q, layout_q, fine_q, n_q),
+        (weight_k, bias_k, layout_k, fine_k, n_kv),
+        (weight_v, bias_v, layout_v, fine_v, n_kv),
+    )
+    q, keys, values = (
+        matmul_int8(codes, scales, remainders if fine else None, remainder_sums, weight, bias, None, layout, n, k)
+        for weight, bias, layout, fine, n in parts
+    )
+    return q, keys, values
+
+
+@qkv_int8.register_fake
+def _(  # type: ignore[no-untyped-def]
+    codes, scales, remainders, remainder_sums, wq, wk, wv, bq, bk, bv, lq, lk, lv, fq, fk, fv, n_q, n_kv, k
+):
+    q, keys, values = (scales.new_empty((codes.shape[0], n)) for n in (n_q, n_kv, n_kv))
+    return q, keys, values
+
+
 @torch.library.custom_op(f"{NAMESPACE}::gated_matmul_int8", mutates_args=())
 def gated_matmul_int8(
     x_codes: Tensor,

@@ -13,7 +13,7 @@ from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import GROUP_BYTES, Activations, matmul
+from sharkpack.templates.kernels.matmul import Activations, Product, joint_matmul, matmul
 from tests.templates.kernel_runner import KernelRunner, isas_here
 from tests.templates.weights import Matrix, error, matrix_of, random_matrix
 
@@ -103,7 +103,7 @@ def test_product(case: Case, isa: Isa) -> None:
         arguments, x = _activations(case, torch.randn(rows, case.k, generator=random))
         bias, residual = torch.randn(case.n, generator=random), torch.randn(rows, case.n, generator=random)
         extras = [bias] * case.bias + [residual] * case.residual
-        (y,) = _runner(isa)(case.kernel, matrix.packed, *arguments, *extras)
+        (y,) = _runner(isa)(case.kernel, matrix.packed, *extras, *arguments)
         wanted = x @ matrix.values.T + bias.numpy() * case.bias + residual.numpy() * case.residual
         size = np.linalg.norm(x, axis=1).max() * np.linalg.norm(matrix.values, axis=1).max()
         assert y.shape == wanted.shape
@@ -155,11 +155,33 @@ def test_remainders_add_the_second_eight_bits(isa: Isa) -> None:
     assert fine < coarse / 100
 
 
-def test_the_work_is_shared_out_completely() -> None:
-    """Workgroups times the row tiles of each cover every row tile; none is empty; none reads much more than asked."""
-    for n, k in ((1, 256), (16, 256), (80, 256), (49152, 576 // 64 * 64), (151936, 896), (262144, 640)):
-        kernel = matmul(n, k, "q4_1", "int8", bias=False, residual=False)
-        row_tiles = -(-n // 16)
-        each = -(-row_tiles // kernel.groups)
-        assert kernel.groups * each >= row_tiles > (kernel.groups - 1) * each
-        assert each == 1 or each * (k // 32) * 320 <= GROUP_BYTES
+JOINT: tuple[tuple[str, Activations, int, bool], ...] = (
+    ("q4_1", "int8", 48, True),
+    ("q6_k", "int8", 17, False),
+    ("q8_0", "int8_remainder", 81, True),
+)
+"""Products of one kernel: shapes, layouts and precisions that differ."""
+
+
+@ISAS
+def test_products_in_one_kernel_are_each_the_same(isa: Isa) -> None:
+    k, random = 256, torch.Generator().manual_seed(2)
+    parts = [
+        Product(n, k, layout, level, bias=bias, suffix=f"_{i}") for i, (layout, level, n, bias) in enumerate(JOINT)
+    ]
+    kernel = joint_matmul(parts)
+    matrices = [random_matrix(layout, n, k, seed=n) for layout, _, n, _ in JOINT]
+    biases = [torch.randn(part.n, generator=random) for part in parts]
+    inputs = [
+        given for m, b, part in zip(matrices, biases, parts, strict=True) for given in [m.packed, b][: 1 + part.bias]
+    ]
+    runner = KernelRunner([kernel], isa)
+    for rows in (1, 5):
+        x = ops.rms_norm_int16(torch.randn(rows, k, generator=random), torch.ones(k), 1e-5)
+        found = runner(kernel, *inputs, *x)
+        for (layout, level, n, has_bias), m, b, y in zip(JOINT, matrices, biases, found, strict=True):
+            fine = x[2:] if level == "int8_remainder" else (None, None)
+            packed = torch.from_numpy(m.packed)
+            wanted = ops.matmul_int8(*x[:2], *fine, packed, b if has_bias else None, None, layout, n, k)
+            assert y.shape == (rows, n)
+            assert error(y, wanted.double().numpy()) < 1e-6

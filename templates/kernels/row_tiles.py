@@ -1,0 +1,59 @@
+"""Which tiles of 16 outputs a workgroup takes, and in which order it reads their weights. Knows no product."""
+
+from collections.abc import Callable
+
+from sharkpack.templates.kernels.emitter import Emitter
+
+GROUP_BYTES = 128 * 1024
+"""Weight bytes a workgroup reads: long enough for the memory to see its streams, few enough for threads to share."""
+
+FEWEST_GROUPS = 4
+"""Small weights are shared out too: two threads that take unlike times need more than two parts."""
+
+
+class RowTiles:
+    """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile."""
+
+    def __init__(self, n: int, nbytes: int) -> None:
+        self.count = -(-n // 16)
+        share = min(GROUP_BYTES * self.count // nbytes, -(-self.count // FEWEST_GROUPS))
+        self.each = max(2, share - share % 2)
+        self.groups = -(-self.count // self.each)
+
+    def range_of(self, e: Emitter, group: str) -> tuple[str, str]:
+        """The first tile of a workgroup, and the one past its last."""
+        first = e.mul(group, self.each)
+        return first, e.minimum(e.add(first, self.each), e.index(self.count))
+
+    def for_rows(self, e: Emitter, group: str, outputs: Callable[[list[str], str, int], None]) -> None:
+        """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with one
+        tile, so that its codes are unpacked once for them all; for those left over, with several tiles."""
+        tokens = e.isa.token_tile
+        first, last = self.range_of(e, group)
+        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
+
+        def many_tokens(tile: str) -> None:
+            e.each("%origin", whole, tokens, lambda token: outputs([tile], token, tokens))
+
+        def single_tokens(tiles: list[str]) -> None:
+            e.each(whole, "%rows", 1, lambda token: outputs(tiles, token, 1))
+
+        e.each(first, last, 1, many_tokens)
+        self.side_by_side(e, first, last, single_tokens)
+
+    def side_by_side(self, e: Emitter, first: str, last: str, write: Callable[[list[str]], None]) -> None:
+        """Have `write(tiles)` take all tiles, `streams` at a time, each from a part of its own.
+
+        Every stream is then one run of memory, which the hardware reads ahead of: neighbours taken in pairs would
+        each jump over the other.
+        """
+        streams = e.isa.streams
+        part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
+
+        def one_of_each(i: str) -> None:
+            tile = e.add(first, i)
+            write([e.add(tile, e.mul(part, s)) if s else tile for s in range(streams)])
+
+        e.each("%origin", part, 1, one_of_each)
+        if streams > 1:
+            e.each(e.add(first, e.mul(part, streams)), last, 1, lambda tile: write([tile]))

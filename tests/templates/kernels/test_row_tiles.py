@@ -1,0 +1,18 @@
+"""How workgroups share the row tiles of a weight."""
+
+from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.row_tiles import FEWEST_GROUPS, GROUP_BYTES, RowTiles
+
+
+def test_the_work_is_shared_out_completely() -> None:
+    """Workgroups times the row tiles of each cover every row tile; none is empty; none reads much more than asked."""
+    for n, k in ((1, 256), (16, 256), (80, 256), (49152, 576), (151936, 896), (262144, 640)):
+        nbytes = packed_nbytes(LAYOUTS["q4_1"], (n, k))
+        tiles = RowTiles(n, nbytes)
+        assert tiles.count == -(-n // 16)
+        assert tiles.groups * tiles.each >= tiles.count > (tiles.groups - 1) * tiles.each
+        assert tiles.each == 2 or tiles.each * nbytes / tiles.count <= GROUP_BYTES
+
+
+def test_a_small_weight_is_shared_too() -> None:
+    assert RowTiles(512, 100_000).groups == FEWEST_GROUPS
