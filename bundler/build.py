@@ -1,39 +1,20 @@
 """`build`: source -> plan -> program -> modules -> archive, each step taking one value and returning one."""
 
-import importlib.metadata
-import math
 import resource
 import sys
 
-from sharkpack import __version__
 from sharkpack.bundler.compile_cache import CompileCache
-from sharkpack.bundler.compiler import flags_of
+from sharkpack.bundler.describe import CHAT_TEMPLATE_PATH, PARAMETERS_PATH, TOKENIZER_PATH, describe, module_path
 from sharkpack.bundler.modules import Module, make_modules
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
+from sharkpack.bundler.output import output_file
 from sharkpack.bundler.plan import BuildPlan, make_plan
-from sharkpack.bundler.program import PARAMETER_SCOPE
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
-from sharkpack.bundler.targets import Target
 from sharkpack.bundler.weights import write_parameters
 from sharkpack.formats.archive import ArchiveWriter
-from sharkpack.formats.manifest import (
-    Format,
-    Manifest,
-    Member,
-    ModelInfo,
-    ParameterFile,
-    Producer,
-    Source,
-    TargetInfo,
-    TokenizerInfo,
-)
 
 __all__ = ["BuildOptions", "BuildReport", "build"]
-
-PARAMETERS_PATH = "params/model.irpa"
-TOKENIZER_PATH = "tokenizer/tokenizer.json.zst"
-CHAT_TEMPLATE_PATH = "tokenizer/chat_template.jinja.zst"
 
 
 def build(options: BuildOptions, progress: Progress) -> BuildReport:
@@ -42,13 +23,14 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     cache = CompileCache.of_user() if options.cache else None
     with open_source(options.source) as source:
         with steps("plan"):
+            output = output_file(options)
             plan = make_plan(source, options)
         modules = make_modules(plan, cache, steps)
-        with ArchiveWriter(plan.output, overwrite=plan.overwrite) as archive:
+        with ArchiveWriter(output, overwrite=options.force) as archive:
             _write(archive, plan, modules, steps)
     return BuildReport(
-        path=plan.output,
-        size=plan.output.stat().st_size,
+        path=output,
+        size=output.stat().st_size,
         source_size=source.size,
         targets=tuple(
             BuiltTarget(id=each.target.id, size=len(each.code), seconds=each.seconds, cached=each.cached)
@@ -69,68 +51,8 @@ def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], steps
         if plan.tokenizer.chat_template is not None:
             archive.add(CHAT_TEMPLATE_PATH, plan.tokenizer.chat_template.encode(), compress=True)
         for module in modules:
-            archive.add(_module_path(module.target), module.code)
-        archive.finish(_describe(plan, archive.members).to_json())
-
-
-def _module_path(target: Target) -> str:
-    return f"targets/{target.id}/module.vmfb"
-
-
-def _describe(plan: BuildPlan, members: list[Member]) -> Manifest:
-    source = plan.source
-    return Manifest(
-        format=Format(),
-        model=ModelInfo(
-            name=source.name,
-            architecture=source.architecture,
-            quantization=source.quantization,
-            parameter_count=sum(math.prod(tensor.shape) for tensor in source.tensors.values()),
-            context_length=plan.options.context_length,
-            trained_context_length=source.integer("context_length"),
-            license=source.license,
-        ),
-        source=Source(kind=source.kind, file=source.path.name, size=source.size, sha256=source.sha256()),
-        producer=Producer(
-            sharkpack=__version__,
-            iree_compiler=importlib.metadata.version("iree-base-compiler"),
-            iree_turbine=importlib.metadata.version("iree-turbine"),
-            torch=importlib.metadata.version("torch"),
-        ),
-        minimum_runtime=importlib.metadata.version("iree-base-compiler"),
-        signature=plan.signature,
-        tokenizer=_tokenizer_info(plan),
-        parameters=(ParameterFile(path=PARAMETERS_PATH, scope=PARAMETER_SCOPE),),
-        targets=tuple(_target_info(target) for target in plan.targets),
-        members=tuple(members),
-    )
-
-
-def _tokenizer_info(plan: BuildPlan) -> TokenizerInfo:
-    t = plan.tokenizer
-    return TokenizerInfo(
-        path=TOKENIZER_PATH,
-        chat_template=None if t.chat_template is None else CHAT_TEMPLATE_PATH,
-        add_bos=t.add_bos,
-        add_eos=t.add_eos,
-        bos_token_id=t.bos_token_id,
-        eos_token_id=t.eos_token_id,
-        end_token_ids=tuple(t.end_token_ids),
-        bos_token=t.bos_token,
-        eos_token=t.eos_token,
-    )
-
-
-def _target_info(target: Target) -> TargetInfo:
-    return TargetInfo(
-        id=target.id,
-        path=_module_path(target),
-        driver=target.driver,
-        architecture=target.architecture,
-        cpu_features=target.cpu_features,
-        priority=target.priority,
-        compile_flags=flags_of(target),
-    )
+            archive.add(module_path(module.target), module.code)
+        archive.finish(describe(plan, archive.members).to_json())
 
 
 def _peak_memory() -> int:

@@ -1,7 +1,6 @@
 """Every decision of a build, made and checked before anything slow starts: all of a user's mistakes surface here."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sharkpack.bundler.compiler import host_cpu
 from sharkpack.bundler.options import DEFAULT_CONTEXT, BuildOptions
@@ -23,8 +22,6 @@ class BuildPlan:
     """What will be built from what. `model` is traced without its weights; `parameters` says where they will lie."""
 
     source: SourceModel
-    output: Path
-    overwrite: bool
     targets: tuple[Target, ...]
     options: ModelOptions
     batch_sizes: tuple[int, ...]
@@ -56,7 +53,6 @@ class BuildPlan:
 
 def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
     """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built."""
-    output = _output(options)
     if source.architecture not in RECIPES:
         raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {', '.join(RECIPES)}")
     targets = choose_targets(options.targets, *host_cpu())
@@ -65,8 +61,6 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
     model = RECIPES[source.architecture].build(source, model_options)
     return BuildPlan(
         source=source,
-        output=output,
-        overwrite=options.force,
         targets=targets,
         options=model_options,
         batch_sizes=batch_sizes,
@@ -74,19 +68,6 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         parameters=plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()]),
         tokenizer=rebuild_tokenizer(source.tokenizer),
     )
-
-
-def _output(options: BuildOptions) -> Path:
-    output = options.output or Path(options.source).with_suffix(".shark")
-    if output.is_dir():
-        raise SharkpackError(f"output {output} is a directory; give the name of a file with -o")
-    if not output.parent.is_dir():
-        raise SharkpackError(f"folder {output.parent} does not exist; make it first, or choose another with -o")
-    if output.exists() and output.samefile(options.source):
-        raise SharkpackError(f"output {output} is the source itself; choose another name with -o")
-    if output.exists() and not options.force:
-        raise SharkpackError(f"output {output} exists; choose another name with -o, or replace it with --force")
-    return output
 
 
 def _batch_sizes(options: BuildOptions) -> tuple[int, ...]:

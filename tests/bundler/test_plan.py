@@ -39,9 +39,7 @@ def _refusal(source: SourceModel, **options: Any) -> str:
 
 def test_defaults(source: SourceModel) -> None:
     plan = _plan(source)
-    assert plan.output == source.path.with_suffix(".shark")
-    assert not plan.output.exists()
-    assert (plan.batch_sizes, plan.overwrite) == ((1, 4), False)
+    assert plan.batch_sizes == (1, 4)
     assert [target.id for target in plan.targets] == ["x86-64-v2"]
     assert (plan.options.context_length, plan.options.page_size) == (512, 32)
     assert (plan.options.cache_dtype, plan.options.activations) == ("f16", "int8")
@@ -99,38 +97,6 @@ def test_batch_sizes(source: SourceModel, sizes: tuple[int, ...]) -> None:
 
 def test_unknown_target(source: SourceModel) -> None:
     assert _refusal(source, targets=("x86-64-v2", "pdp11")).startswith("unknown target 'pdp11'; known: host, x86-64-v2")
-
-
-def test_output_exists(source: SourceModel) -> None:
-    output = source.path.with_suffix(".shark")
-    output.write_text("mine")
-    message = _refusal(source)
-    assert message == f"output {output} exists; choose another name with -o, or replace it with --force"
-    assert _plan(source, force=True).overwrite
-    assert output.read_text() == "mine"
-
-
-def test_output_is_a_directory(source: SourceModel) -> None:
-    folder = source.path.parent
-    message = f"output {folder} is a directory; give the name of a file with -o"
-    assert _refusal(source, output=folder) == message
-    assert _refusal(source, output=folder, force=True) == message
-
-
-def test_output_in_a_folder_that_is_not_there(source: SourceModel) -> None:
-    folder = source.path.parent / "none"
-    message = _refusal(source, output=folder / "model.shark")
-    assert message == f"folder {folder} does not exist; make it first, or choose another with -o"
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_output_is_the_source(source: SourceModel, force: bool) -> None:
-    """Under its own name, and through a link."""
-    link = source.path.with_name("link.gguf")
-    link.symlink_to(source.path)
-    for output in (source.path, link):
-        message = _refusal(source, output=output, force=force)
-        assert message == f"output {output} is the source itself; choose another name with -o"
 
 
 def test_a_tokenizer_that_cannot_be_rebuilt(tmp_path: Path) -> None:
