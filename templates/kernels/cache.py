@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
+from sharkpack.templates.kernels.halves import F16, narrow, widen
 from sharkpack.templates.kernels.kernel import Kernel
 
 CacheDtype = Literal["f16", "f32"]
@@ -58,11 +59,11 @@ class CacheLayout:
         """16 consecutive elements as f32."""
         if self.dtype == "f32":
             return e.load("cache", [at], F32)
-        return e.op(f"arith.extf {e.load('cache', [at], 'vector<16xf16>')} : vector<16xf16> to {F32}")
+        return widen(e, e.load("cache", [at], F16))
 
     def narrow(self, e: Emitter, value: str) -> str:
         """16 f32 values as cache elements."""
-        return value if self.dtype == "f32" else e.op(f"arith.truncf {value} : {F32} to vector<16xf16>")
+        return value if self.dtype == "f32" else narrow(e, value)
 
     @property
     def vector(self) -> str:

@@ -2,6 +2,7 @@
 
 from sharkpack.formats.packing import PackedLayout
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
+from sharkpack.templates.kernels.halves import F16, widen
 
 
 def unpack_block(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list[str]:
@@ -45,7 +46,7 @@ def _top_pairs(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list
 def halves(e: Emitter, weight: str, at: str) -> str:
     """16 f16 values at byte `at` of a binding, as f32."""
     raw = e.load(weight, [at], "vector<32xi8>")
-    return e.op(f"arith.extf {e.bitcast(raw, 'vector<32xi8>', 'vector<16xf16>')} : vector<16xf16> to {F32}")
+    return widen(e, e.bitcast(raw, "vector<32xi8>", F16))
 
 
 def small_integers(e: Emitter, weight: str, at: str, *, signed: bool) -> str:

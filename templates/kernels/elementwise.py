@@ -1,6 +1,7 @@
 """Leaf functions over 16 lanes of f32 that several kernels use: exp, sigmoid, gated units, quantisation to int8."""
 
 from sharkpack.templates.kernels.emitter import F32, I32, Emitter
+from sharkpack.templates.kernels.halves import narrow, widen
 
 TAYLOR = (1.98412698e-4, 1.38888889e-3, 8.33333333e-3, 4.16666667e-2, 0.166666667, 0.5, 1.0, 1.0)
 
@@ -84,5 +85,4 @@ def _gelu_argument(e: Emitter, x: str) -> str:
 
 
 def _through_half(e: Emitter, x: str) -> str:
-    half = "vector<16xf16>"
-    return e.op(f"arith.extf {e.op(f'arith.truncf {x} : {F32} to {half}')} : {half} to {F32}")
+    return widen(e, narrow(e, x))

@@ -10,6 +10,7 @@ class Isa:
 
     register_bytes: of the widest vector registers that the leaf instructions take.
     fma: fused multiply-add in hardware; without it a fused product would become a call into a maths library.
+    converts_halves: f16 to f32 and back in hardware.
     dot: how products of unsigned codes and signed bytes are summed into 32 bits: four at a time (VNNI; Arm's sdot, of
         signed codes, and usdot), two at a time into 16 bits (maddubs), or plain integer arithmetic.
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
@@ -22,13 +23,14 @@ class Isa:
     fma: bool
     dot: Literal["portable", "maddubs", "vnni", "sdot", "usdot"]
     shuffle: Literal["none", "pshufb", "tbl"]
+    converts_halves: bool = True
     token_tile: int = 4
     streams: int = 2
 
 
 PORTABLE = Isa(name="portable", register_bytes=16, fma=True, dot="portable", shuffle="none")
 
-SSSE3 = Isa(name="ssse3", register_bytes=16, fma=False, dot="maddubs", shuffle="pshufb")
+SSSE3 = Isa(name="ssse3", register_bytes=16, fma=False, converts_halves=False, dot="maddubs", shuffle="pshufb")
 AVX2 = Isa(name="avx2", register_bytes=32, fma=True, dot="maddubs", shuffle="pshufb")
 AVX_VNNI = Isa(name="avxvnni", register_bytes=32, fma=True, dot="vnni", shuffle="pshufb")
 AVX512 = Isa(name="avx512", register_bytes=64, fma=True, dot="maddubs", shuffle="pshufb")

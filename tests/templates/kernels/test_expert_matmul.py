@@ -29,7 +29,7 @@ def _cases(isa: Isa) -> list[tuple[str, str, int, int, bool]]:
     for i, layout in enumerate(LAYOUTS[name] for name in NAMES):
         k = {"float": next(odd), "simple": next(narrow)}.get(layout.kind, 256)
         levels = ["float32"] if layout.kind == "float" else ["float32", "int8"]
-        if isa.dot != "avx512vnni":
+        if isa.name != "avx512vnni":
             levels = levels[i % len(levels) :][:1]
         found += [(layout.name, level, next(tiles), k, (i + j) % 2 == 0) for j, level in enumerate(levels)]
     return found
