@@ -17,7 +17,6 @@ from sharkpack.formats.errors import SharkpackError
 if TYPE_CHECKING:
     from sharkpack.bundler.options import BuildOptions, BuildReport
 
-NAME = "build"
 SUMMARY = "pack a model into one .shark file"
 DESCRIPTION = "Compile a model for the machines that will run it, and pack code, weights and tokenizer into one file."
 EXAMPLES = """\

@@ -10,7 +10,6 @@ from sharkpack.formats.errors import SharkpackError
 if TYPE_CHECKING:
     from sharkpack.bundler.compile_cache import CompileCache
 
-NAME = "cache"
 SUMMARY = "list or clear the code that builds keep for each other"
 DESCRIPTION = (
     "List, measure or clear the compile cache. A build whose code is there neither traces nor compiles. It lies in "

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-NAME = "devices"
 SUMMARY = "list what this machine can run on"
 DESCRIPTION = "List every device that sharkpack knows, and why those that are not usable are not."
 EXAMPLES = """\

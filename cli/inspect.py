@@ -10,7 +10,6 @@ from sharkpack.formats.errors import SharkpackError
 if TYPE_CHECKING:
     from sharkpack.cli.inspection import Inspection
 
-NAME = "inspect"
 SUMMARY = "show what a .shark, .gguf, .irpa or .safetensors file holds"
 DESCRIPTION = "Show what a .shark, .gguf, .irpa or .safetensors file holds, without loading its weights."
 EXAMPLES = """\

@@ -1,6 +1,7 @@
 """`sharkpack run`: text from a bundle, as it comes."""
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from sharkpack.runtime_shim import Completion, Engine, Generation, Sampling
     from sharkpack.runtime_shim.prompt import Prompt
 
-NAME = "run"
 SUMMARY = "generate text from a .shark file"
 DESCRIPTION = (
     "Generate text from a bundle. The prompt is put through the bundle's chat template if it has one. "
@@ -87,12 +87,20 @@ def _add_machine_arguments(group: "argparse._ArgumentGroup") -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Generate and print."""
+    # Starting up makes objects by the ten thousand and generating makes no cycles: searching for garbage is in vain.
+    gc.disable()
+    try:
+        return _generate(arguments)
+    finally:
+        gc.enable()
+
+
+def _generate(arguments: argparse.Namespace) -> int:
     from sharkpack.runtime_shim import Bundle, Engine
 
     sampling = read_sampling(arguments)
     with Bundle.open(arguments.bundle) as bundle:
-        bundle.load_tokenizer_in_background()
-        prompt = compose_prompt(arguments, has_template=bundle.chat_template is not None)
+        prompt = compose_prompt(arguments, has_template=bundle.manifest.tokenizer.chat_template is not None)
         with Engine.open(
             bundle,
             device=arguments.device,

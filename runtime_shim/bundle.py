@@ -1,15 +1,15 @@
 """An opened `.shark` file: its manifest, and its tokenizer and chat template when they are asked for."""
 
-import contextlib
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive_reader import Archive
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import Manifest
 from sharkpack.runtime_shim.device import Selection, select
+from sharkpack.runtime_shim.memory import give_back_freed_memory
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -24,7 +24,6 @@ class Bundle:
         self.archive = archive
         self._lock = threading.Lock()
         self._tokenizer: Tokenizer | None = None
-        self._loader: threading.Thread | None = None
         self._chat_template: ChatTemplate | None = None
 
     @classmethod
@@ -45,12 +44,6 @@ class Bundle:
                 self._tokenizer = _load_tokenizer(self.archive)
             return self._tokenizer
 
-    def load_tokenizer_in_background(self) -> None:
-        """Begin to load the tokenizer, for who knows that text will come; errors wait for `tokenizer`."""
-        # Not a daemon: one that is inside the tokenizers library when the interpreter ends takes the process down.
-        self._loader = threading.Thread(target=self._try_tokenizer, name="sharkpack-tokenizer")
-        self._loader.start()
-
     @property
     def chat_template(self) -> "ChatTemplate | None":
         """The compiled chat template, or None where the bundle has none."""
@@ -67,8 +60,6 @@ class Bundle:
 
     def close(self) -> None:
         """Unmap the file. Nothing that reads from the mapping (an Engine) may be open."""
-        if self._loader is not None:
-            self._loader.join()
         self.archive.close()
 
     def __enter__(self) -> Self:
@@ -79,10 +70,6 @@ class Bundle:
     ) -> None:
         self.close()
 
-    def _try_tokenizer(self) -> None:
-        with contextlib.suppress(SharkpackError):  # raised again, to the one who asks
-            _ = self.tokenizer
-
 
 def _load_tokenizer(archive: Archive) -> "Tokenizer":
     from tokenizers import Tokenizer
@@ -92,6 +79,7 @@ def _load_tokenizer(archive: Archive) -> "Tokenizer":
         tokenizer: Tokenizer = Tokenizer.from_buffer(archive.read(path))
     except ValueError as error:  # what tokenizers raises for a file that it cannot read
         raise SharkpackError(f"{path} is not a tokenizer that this version can load: {error}") from error
+    give_back_freed_memory()
     return tokenizer
 
 

@@ -1,6 +1,7 @@
-"""How much memory this machine lets us use, and how much of it a cache may take."""
+"""How much memory this machine lets us use, how much of it a cache may take, and how to give some back."""
 
 import contextlib
+import ctypes
 import os
 from pathlib import Path
 
@@ -21,3 +22,9 @@ def default_cache_pages(*, pages_per_sequence: int, sequences: int, page_bytes: 
     """Pages for `sequences` whole contexts, less if that is over a quarter of `memory`, never less than one context."""
     affordable = memory // 4 // page_bytes
     return max(pages_per_sequence, min(sequences * pages_per_sequence, affordable))
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what the C library keeps of freed memory: 27 MB after loading Gemma's tokenizer."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)

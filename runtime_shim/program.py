@@ -11,10 +11,11 @@ import iree.runtime as rt
 import numpy as np
 import numpy.typing as npt
 
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive_reader import Archive
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import Signature, TargetInfo
 from sharkpack.runtime_shim.arguments import Arguments, Row
+from sharkpack.runtime_shim.weight_mapper import WeightMapper
 
 Entry = Literal["prefill", "decode"]
 Logits = npt.NDArray[np.float32]
@@ -121,6 +122,7 @@ class _Native:
             reason = " ".join(str(error).split())
             raise SharkpackError(f"{target.path} does not load: {reason}") from error
         self._find_functions(archive.manifest.signature, target)
+        self._mapper = WeightMapper(archive) if target.driver == "local" else None
 
     def allocate(self, signature: Signature, cache_pages: int, prefill_chunk: int) -> None:
         """The cache (memory that nothing touches until a program writes it) and the argument buffers."""
@@ -176,6 +178,8 @@ class _Native:
 
     def release(self) -> None:
         """Results first, the device last."""
+        if self._mapper is not None:
+            self._mapper.stop()
         self._result = self._hidden = self._cache = None
         self.__dict__.pop("arguments", None)
         self._functions.clear()

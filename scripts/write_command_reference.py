@@ -35,7 +35,7 @@ def _page() -> Iterator[str]:
     parsers = _subparsers(build_parser())
     for command in COMMANDS:
         yield ""
-        yield from _section(command.NAME, parsers[command.NAME])
+        yield from _section(command, parsers[command])
 
 
 def _section(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -19,10 +19,10 @@ def test_version(sharkpack: Sharkpack) -> None:
 def test_help_names_every_command(sharkpack: Sharkpack) -> None:
     outcome = sharkpack("--help")
     assert outcome.status == 0
-    assert all(f"  {command.NAME} " in outcome.out for command in COMMANDS)
+    assert all(f"  {command} " in outcome.out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [command.NAME for command in COMMANDS])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_has_examples(sharkpack: Sharkpack, command: str) -> None:
     outcome = sharkpack(command, "--help")
     assert outcome.status == 0

@@ -1,5 +1,6 @@
 """`sharkpack run` on a toy bundle: what reaches stdout, stderr and the exit status."""
 
+import gc
 import io
 import json
 import os
@@ -24,6 +25,23 @@ def test_text_and_nothing_else(sharkpack: Sharkpack, bundle: Path) -> None:
     assert outcome.status == 0
     assert outcome.out == expected + "\n"
     assert outcome.err == ""
+
+
+def test_garbage_is_collected_again_afterwards(sharkpack: Sharkpack, bundle: Path) -> None:
+    assert sharkpack("run", bundle, "Hello", "--max-tokens", "2").status == 0
+    assert gc.isenabled()
+    assert sharkpack("run", bundle, "").status == 2
+    assert gc.isenabled()
+
+
+def test_generating_makes_no_cycles(bundle: Path) -> None:
+    """So that a run, which does not collect garbage, takes no more memory the longer it goes on."""
+    with Engine.open(bundle, threads=1) as engine:
+        found = []
+        for length in (2, 5, 50):
+            list(engine.generate("Hello", max_tokens=length))
+            found.append(gc.collect())
+    assert found[1] == found[2]
 
 
 def test_json(sharkpack: Sharkpack, bundle: Path) -> None:

@@ -123,36 +123,3 @@ engine.generate("Hello").result
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "KeyboardInterrupt" in done.stderr
     assert done.returncode in (-2, 130)  # ended by the interrupt, and by no other signal
-
-
-def test_leaving_while_the_tokenizer_loads_is_quiet(toy_bundle: Path) -> None:
-    code = """
-import sys, time
-import sharkpack.runtime_shim.bundle as module
-load = module._load_tokenizer
-module._load_tokenizer = lambda archive: (time.sleep(0.2), load(archive))[1]
-bundle = module.Bundle.open(sys.argv[1])
-bundle.load_tokenizer_in_background()
-if sys.argv[2] == "close":
-    bundle.close()
-"""
-    assert _python(code, toy_bundle, "close") == ""
-    assert _python(code, toy_bundle, "exit") == ""
-
-
-def test_one_process_has_one_count_of_threads(toy_bundle: Path) -> None:
-    code = """
-import sys
-from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim import Engine
-Engine.open(sys.argv[1], threads=2).close()
-with Engine.open(sys.argv[1]) as engine, Engine.open(sys.argv[1], threads=1) as single:
-    print(engine.device_uri, engine.threads, single.device_uri, single.threads)
-try:
-    Engine.open(sys.argv[1], threads=3)
-except SharkpackError as error:
-    print(error)
-"""
-    lines = _python(code, toy_bundle).splitlines()
-    assert lines[0] == "local-task 2 local-sync 1"
-    assert lines[1].startswith("this process already runs local-task with 2 threads and cannot have 3 too")

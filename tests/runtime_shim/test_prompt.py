@@ -85,14 +85,7 @@ def test_errors(make: Make, prompt: Any, message: str) -> None:
 def test_a_broken_tokenizer_is_one_sentence(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = make()
     monkeypatch.setattr(type(bundle.archive), "read", lambda self, path: b"{}")
-    bundle.load_tokenizer_in_background()  # its error waits for who asks
     with pytest.raises(
         SharkpackError, match=r"tokenizer/tokenizer\.json\.zst is not a tokenizer that this version can"
     ):
         encode_prompt(bundle, "hi", raw=True)
-
-
-def test_the_tokenizer_may_load_in_the_background(make: Make) -> None:
-    bundle = make()
-    bundle.load_tokenizer_in_background()
-    assert encode_prompt(bundle, "hi", raw=True) == tuple(b"hi")
