@@ -9,6 +9,7 @@ from sharkpack.bundler.modules import Module, make_modules
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
 from sharkpack.bundler.output import output_file
 from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.weights import write_parameters
@@ -22,9 +23,10 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     steps = Steps(progress)
     cache = CompileCache.of_user() if options.cache else None
     with open_source(options.source) as source:
+        quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             output = output_file(options)
-            plan = make_plan(source, options)
+            plan = make_plan(source if quantized is None else quantized.model, options)
         modules = make_modules(plan, cache, steps)
         with ArchiveWriter(output, overwrite=options.force) as archive:
             _write(archive, plan, modules, steps)
@@ -39,6 +41,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
         warnings=() if cache is None or cache.problem is None else (cache.problem,),
         step_seconds=steps.seconds,
         peak_memory_bytes=_peak_memory(),
+        quantization=None if quantized is None else quantized.report,
     )
 
 

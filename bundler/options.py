@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from sharkpack.bundler.quantize.options import QuantizeOptions
+from sharkpack.bundler.quantize.report import QuantizationReport
+
 DEFAULT_CONTEXT = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if the model was trained on less.
-    cache: whether to take code from the compile cache and to keep it there."""
+    cache: whether to take code from the compile cache and to keep it there. quantize: None keeps the source's types."""
 
     source: str
     output: Path | None = None
@@ -23,6 +26,7 @@ class BuildOptions:
     activations: Literal["int8", "float32"] = "int8"
     force: bool = False
     cache: bool = True
+    quantize: QuantizeOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class BuildReport:
     step_seconds: dict[str, float]
     peak_memory_bytes: int
     warnings: tuple[str, ...] = ()
+    quantization: QuantizationReport | None = None
 
 
 class Advance(Protocol):

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING
 
 from sharkpack.cli.arguments import batch_sizes, positive_integer
 from sharkpack.cli.console import write_note
+from sharkpack.cli.quantization import (
+    add_quantization_arguments,
+    quantization_json,
+    read_quantize_options,
+    show_quantization,
+    write_quantization_report,
+)
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ EXAMPLES = """\
 examples:
   sharkpack build model.gguf
   sharkpack build model.gguf -o small.shark --context 4096 --batch-sizes 1,8
+  sharkpack build model-f16.gguf --quantize q4_k
   sharkpack build model.gguf --target x86-64-v2 --target x86-64-v4-vnni
 """
 
@@ -63,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="int8",
         help="int8: fast; float32: exact products with the quantised weights (default: int8)",
     )
+    add_quantization_arguments(parser)
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
     parser.add_argument("--no-cache", action="store_true", help="compile even what 'sharkpack cache' has; keep nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
@@ -76,10 +85,12 @@ def execute(arguments: argparse.Namespace) -> int:
         report = _build(arguments)
     for warning in report.warnings:
         write_note(f"warning: {warning}")
+    if report.quantization is not None and arguments.report is not None:
+        write_quantization_report(report.quantization, arguments.report)
     if arguments.json:
         _print_json(report)
     elif not arguments.quiet:
-        _print_table(report)
+        _print_table(report, verbose=arguments.verbose)
     return 0
 
 
@@ -139,6 +150,7 @@ def read_options(arguments: argparse.Namespace) -> "BuildOptions":
         activations=arguments.activations,
         force=arguments.force,
         cache=not arguments.no_cache,
+        quantize=read_quantize_options(arguments),
     )
 
 
@@ -164,11 +176,12 @@ def _print_json(report: "BuildReport") -> None:
             "step_seconds": dict(report.step_seconds),
             "peak_memory_bytes": report.peak_memory_bytes,
             "warnings": list(report.warnings),
+            "quantization": None if report.quantization is None else quantization_json(report.quantization),
         }
     )
 
 
-def _print_table(report: "BuildReport") -> None:
+def _print_table(report: "BuildReport", *, verbose: bool) -> None:
     from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
 
     ratio = report.size / report.source_size if report.source_size else 0.0
@@ -181,3 +194,6 @@ def _print_table(report: "BuildReport") -> None:
     steps = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in report.step_seconds.items())
     total = format_seconds(sum(report.step_seconds.values()))
     write_text(f"\n{total} in all ({steps}); peak memory {format_bytes(report.peak_memory_bytes)}\n")
+    if report.quantization is not None:
+        write_text("\n")
+        show_quantization(report.quantization, verbose=verbose)

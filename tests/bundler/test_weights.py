@@ -80,13 +80,16 @@ def test_a_tensor_that_can_be_read_by_rows_is_not_read_whole(source: SourceModel
     def read() -> np.ndarray:
         raise AssertionError("read whole")
 
+    def release() -> None:
+        raise AssertionError("not asked for here")
+
     def read_rows(index: slice | np.ndarray) -> np.ndarray:
         rows = values[index].view(np.uint8)
         asked.append(len(rows))
         return rows
 
     tensor = SourceTensor(
-        name="w", shape=shape, type_name="F16", nbytes=values.nbytes, read=read, release=read, read_rows=read_rows
+        name="w", shape=shape, type_name="F16", nbytes=values.nbytes, read=read, release=release, read_rows=read_rows
     )
     order = np.random.default_rng(1).permutation(9000)
     for row_order in (None, order):

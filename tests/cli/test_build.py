@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
+from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions, TensorError
 from sharkpack.cli.progress import SilentProgress
 from sharkpack.formats.errors import SharkpackError
 from tests.cli.conftest import Sharkpack
@@ -27,6 +28,30 @@ REPORT = BuildReport(
     ),
     step_seconds={"plan": 0.5, "trace": 65.0},
     peak_memory_bytes=1_200_000_000,
+)
+
+QUANTIZATION = QuantizationReport(
+    name="Q4_K_M mixture",
+    tensors=(
+        TensorError(
+            name="output.weight",
+            shape=(300, 256),
+            before="F16",
+            after="Q6_K",
+            weighed=False,
+            squared_values=100.0,
+            squared_errors=0.01,
+        ),
+        TensorError(
+            name="blk.0.attn_q.weight",
+            shape=(256, 256),
+            before="F16",
+            after="Q4_K",
+            weighed=True,
+            squared_values=300.0,
+            squared_errors=3.99,
+        ),
+    ),
 )
 
 # Hides what a runtime-only installation does not have, then calls the command line.
@@ -126,7 +151,63 @@ def test_json(sharkpack: Sharkpack, builder: Builder) -> None:
         "step_seconds": {"plan": 0.5, "trace": 65.0},
         "peak_memory_bytes": 1_200_000_000,
         "warnings": [],
+        "quantization": None,
     }
+
+
+def test_quantisation_options(sharkpack: Sharkpack, builder: Builder) -> None:
+    sharkpack("build", "m.gguf", "--quantize", "Q4_K", "--pure", "--imatrix", "i.dat", "--requantize")
+    sharkpack("build", "m.gguf", "--quantize", "q8_0")
+    assert [options.quantize for options in builder.options] == [
+        QuantizeOptions(scheme="q4_k", pure=True, imatrix=Path("i.dat"), requantize=True),
+        QuantizeOptions(scheme="q8_0"),
+    ]
+
+
+@pytest.mark.parametrize("options", [("--pure",), ("--imatrix", "i.dat"), ("--requantize",), ("--report", "r.tsv")])
+def test_details_of_no_quantisation_are_refused(
+    sharkpack: Sharkpack, builder: Builder, options: tuple[str, ...]
+) -> None:
+    message = f"{options[0]} goes with --quantize TYPE, which is not given"
+    assert sharkpack("build", "m.gguf", *options).error == message
+    assert builder.options == []
+
+
+def test_what_quantisation_cost_is_shown(sharkpack: Sharkpack, builder: Builder, tmp_path: Path) -> None:
+    builder.report = replace(REPORT, quantization=QUANTIZATION)
+    report = tmp_path / "report.tsv"
+    short = sharkpack("build", "m.gguf", "--quantize", "q4_k", "--report", report).out.splitlines()
+    assert short[-2:] == ["", "Q4_K_M mixture: 2 tensors changed, relative error 10.00% over all"]
+    assert report.read_text().splitlines() == [
+        "tensor\tshape\tfrom\tto\trelative error",
+        "output.weight\t300x256\tF16\tQ6_K\t0.010000",
+        "blk.0.attn_q.weight\t256x256\tF16\tQ4_K\t0.115326",
+    ]
+    long = sharkpack("build", "m.gguf", "--quantize", "q4_k", "--verbose").out.splitlines()
+    assert long[len(short) - 1 :] == [
+        "tensor                shape     from   to     relative error",
+        "────────────────────────────────────────────────────────────",
+        "output.weight         300x256   F16    Q6_K         0.010000",
+        "blk.0.attn_q.weight   256x256   F16    Q4_K         0.115326",
+        "",
+        short[-1],
+    ]
+    told = json.loads(sharkpack("build", "m.gguf", "--quantize", "q4_k", "--json").out)["quantization"]
+    assert (told["name"], told["relative_error"]) == ("Q4_K_M mixture", 0.1)
+    assert told["tensors"][0] == {
+        "name": "output.weight",
+        "shape": [300, 256],
+        "from": "F16",
+        "to": "Q6_K",
+        "weighed": False,
+        "relative_error": 0.01,
+    }
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_build(sharkpack: Sharkpack, builder: Builder) -> None:
+    outcome = sharkpack("build", "m.gguf", "--quantize", "q8_0", "--report", "absent/report.tsv")
+    assert outcome.error == "folder absent does not exist; make it first, or choose another --report"
+    assert builder.options == []
 
 
 def test_warnings_are_lines_of_their_own(sharkpack: Sharkpack, builder: Builder) -> None:

@@ -1,0 +1,137 @@
+"""A source model seen through a quantisation: the same tensors in other types, made row by row as they are read."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, choose_types, describe_types
+from sharkpack.bundler.quantize.options import QuantizeOptions
+from sharkpack.bundler.quantize.report import QuantizationReport, TensorError
+from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.imatrix import ImportanceMatrix, read_imatrix
+from sharkpack.formats.packing import RowOrder
+from sharkpack.formats.quant import dequantize
+from sharkpack.formats.quant.block import Bytes, Floats
+from sharkpack.formats.quantize import quantize, quantizer
+
+_CHUNK_ELEMENTS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedSource:
+    """`model` reads as the quantised model; `report` has the tensors whose type changes, filled in while it is read."""
+
+    model: SourceModel
+    report: QuantizationReport
+
+
+def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedSource:
+    """The view of `source` that `options` ask for; nothing is read yet.
+
+    Raises SharkpackError for an unknown scheme, for a source whose weights are quantised already (unless asked to
+    quantise those again), and for an importance matrix that is not of this model.
+    """
+    scheme = SCHEMES.get(options.scheme)
+    if scheme is None:
+        raise SharkpackError(f"nothing can be quantised to '{options.scheme}'; choose one of {', '.join(SCHEMES)}")
+    matrix = None if options.imatrix is None else _checked_imatrix(read_imatrix(options.imatrix), source)
+    types = choose_types(source, scheme, pure=options.pure, weighed=matrix is not None)
+    if not options.requantize:
+        _refuse_quantized(source, types)
+    errors: list[TensorError] = []
+    tensors = {
+        name: tensor if types[name] == tensor.type_name else _changed(tensor, types[name], matrix, errors)
+        for name, tensor in source.tensors.items()
+    }
+    model = replace(
+        source,
+        tensors=tensors,
+        quantization=describe_types(types, source, scheme),
+        metadata={**source.metadata, "general.file_type": scheme.file_type, "general.quantization_version": 2},
+    )
+    report = QuantizationReport(name=model.quantization, tensors=tuple(errors))
+    return QuantizedSource(model=model, report=report)
+
+
+def _refuse_quantized(source: SourceModel, types: dict[str, str]) -> None:
+    for name, tensor in source.tensors.items():
+        if tensor.type_name not in FLOAT_TYPES and types[name] not in (tensor.type_name, "F32"):
+            raise SharkpackError(
+                f"{source.path}: tensor '{name}' is {tensor.type_name} already, and quantising it to {types[name]} "
+                "adds one error to another; start from an F32, F16 or BF16 model, or insist with --requantize"
+            )
+
+
+def _checked_imatrix(matrix: ImportanceMatrix, source: SourceModel) -> ImportanceMatrix:
+    known = [name for name in matrix.means if name in source.tensors]
+    if not known:
+        raise SharkpackError(
+            f"{matrix.path}: none of its {len(matrix.means)} tensors is in {source.path}; it was made for another model"
+        )
+    for name in known:
+        shape, found = source.tensors[name].shape, matrix.means[name].size
+        if found != math.prod(shape[:-2]) * shape[-1]:
+            raise SharkpackError(
+                f"{matrix.path}: has {found} numbers for tensor '{name}', whose shape is {list(shape)}; "
+                "it was made for another model"
+            )
+    return matrix
+
+
+def _changed(
+    tensor: SourceTensor, type_name: str, matrix: ImportanceMatrix | None, errors: list[TensorError]
+) -> SourceTensor:
+    means = None if matrix is None else matrix.means.get(tensor.name)
+    weighed = means is not None and quantizer(type_name).weigh is not None
+    error = TensorError(name=tensor.name, shape=tensor.shape, before=tensor.type_name, after=type_name, weighed=weighed)
+    errors.append(error)
+    importance = means.reshape(-1, tensor.shape[-1]) if weighed and means is not None else None
+    read_rows = partial(_quantized_rows, tensor, type_name, importance, error)
+    return replace(
+        tensor,
+        type_name=type_name,
+        nbytes=math.prod(tensor.shape[:-1]) * quantizer(type_name).row_bytes(tensor.shape[-1]),
+        read=lambda: read_rows(slice(None)).reshape(-1),
+        read_rows=read_rows,
+    )
+
+
+def _quantized_rows(
+    tensor: SourceTensor, type_name: str, importance: Floats | None, error: TensorError, index: slice | RowOrder
+) -> Bytes:
+    """Those rows of `tensor` in the other type, uint8 [rows, row bytes]; float32 are only a few of them at a time.
+
+    `importance` is float32 [experts, columns], for a tensor [experts, rows, columns] or [rows, columns].
+    """
+    columns, count = tensor.shape[-1], math.prod(tensor.shape[:-1])
+    numbers = np.arange(count)[index]
+    made = np.empty((len(numbers), quantizer(type_name).row_bytes(columns)), np.uint8)
+    each = count // (1 if importance is None else len(importance))
+    step = max(_CHUNK_ELEMENTS // columns, 1)
+    for start, end in _chunks(numbers // each, step):
+        picked = slice(start, end)
+        values = _float_rows(tensor, numbers[picked])
+        weights = None if importance is None else importance[numbers[start] // each]
+        try:
+            made[picked] = quantize(type_name, values, weights)
+        except SharkpackError as problem:
+            raise SharkpackError(f"tensor '{tensor.name}': {problem}") from problem
+        error.add(values, dequantize(type_name, made[picked].reshape(-1), values.shape))
+    return made
+
+
+def _chunks(experts: RowOrder, step: int) -> list[tuple[int, int]]:
+    """Ranges of at most `step` rows of one expert each."""
+    borders = [0, *(np.flatnonzero(np.diff(experts)) + 1).tolist(), len(experts)]
+    return [(start, min(start + step, end)) for first, end in pairwise(borders) for start in range(first, end, step)]
+
+
+def _float_rows(tensor: SourceTensor, numbers: RowOrder) -> Floats:
+    """float32 [rows, columns]."""
+    contiguous = len(numbers) == 1 or (np.diff(numbers) == 1).all()
+    index = slice(int(numbers[0]), int(numbers[-1]) + 1) if contiguous else numbers
+    return dequantize(tensor.type_name, tensor.rows(index).reshape(-1), (len(numbers), tensor.shape[-1]))
