@@ -6,7 +6,7 @@ from sharkpack.bundler.compiler import host_cpu
 from sharkpack.bundler.options import DEFAULT_CONTEXT, BuildOptions
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.targets import Target, choose_targets
-from sharkpack.bundler.tokenizer import RebuiltTokenizer, rebuild_tokenizer
+from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.irpa import IrpaPlan, plan_irpa
 from sharkpack.formats.signature import CacheInfo, Signature
@@ -66,7 +66,7 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         batch_sizes=batch_sizes,
         model=model,
         parameters=plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()]),
-        tokenizer=rebuild_tokenizer(source.tokenizer),
+        tokenizer=tokenizer_of(source.tokenizer),
     )
 
 

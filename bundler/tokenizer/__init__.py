@@ -1,5 +1,7 @@
-"""Tokenizers, rebuilt from what a model file says of its vocabulary."""
+"""Tokenizers: taken from a checkpoint's files, or rebuilt from what a GGUF file says of its vocabulary."""
 
-from sharkpack.bundler.tokenizer.rebuild import RebuiltTokenizer, rebuild_tokenizer
+from sharkpack.bundler.tokenizer.rebuild import rebuild_tokenizer
+from sharkpack.bundler.tokenizer.rebuilt import RebuiltTokenizer
+from sharkpack.bundler.tokenizer.tokenizer_of import tokenizer_of
 
-__all__ = ["RebuiltTokenizer", "rebuild_tokenizer"]
+__all__ = ["RebuiltTokenizer", "rebuild_tokenizer", "tokenizer_of"]

@@ -1,34 +1,14 @@
 """From a GGUF vocabulary to a tokenizer that the runtime loads: a tokenizer.json, and what begins and ends a text."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.bundler.tokenizer.byte_level import byte_level_json, pre_tokenizer_of
+from sharkpack.bundler.tokenizer.rebuilt import RebuiltTokenizer
 from sharkpack.bundler.tokenizer.sentencepiece import sentencepiece_json
 from sharkpack.bundler.tokenizer.vocabulary import Vocabulary, read_vocabulary
 from sharkpack.formats.errors import SharkpackError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RebuiltTokenizer:
-    """A tokenizer.json, and what it does not say.
-
-    `json` never adds a token of its own: whoever encodes a prompt puts the BOS token before it when `add_bos` holds
-    and it does not begin with one already, and the EOS token after it when `add_eos` holds. Any of `end_token_ids`
-    ends what is generated; the EOS token is always among them.
-    """
-
-    json: bytes = field(repr=False)
-    add_bos: bool
-    add_eos: bool
-    bos_token_id: int | None
-    eos_token_id: int | None
-    end_token_ids: tuple[int, ...]
-    bos_token: str | None
-    eos_token: str | None
-    chat_template: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +27,12 @@ _KINDS = {
 }
 
 
-def rebuild_tokenizer(source: TokenizerSource | TokenizerFiles) -> RebuiltTokenizer:
+def rebuild_tokenizer(source: TokenizerSource) -> RebuiltTokenizer:
     """Rebuild the tokenizer that `source` describes, so that it gives the ids that llama.cpp gives.
 
     The text is taken as it is (no Unicode normalisation); special tokens written in it are recognised. Raises
     SharkpackError for a kind of vocabulary or a pre-tokenizer that is not supported, and for a broken vocabulary.
     """
-    if isinstance(source, TokenizerFiles):
-        raise SharkpackError(f"{source.folder}: the tokenizer of a checkpoint cannot be packed yet; use a GGUF file")
     if source.model not in _KINDS:
         raise SharkpackError(
             f"{source.path}: tokenizers of the kind {source.model!r} are not supported; supported: {', '.join(_KINDS)}"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
 from sharkpack.bundler.sources.huggingface.hyperparameters import hyperparameters, settle
-from sharkpack.bundler.sources.huggingface.json_file import read_json
+from sharkpack.bundler.sources.huggingface.license import read_license
 from sharkpack.bundler.sources.huggingface.maps import MAPS
 from sharkpack.bundler.sources.huggingface.scales import declared_block
 from sharkpack.bundler.sources.huggingface.shards import Shards, open_shards
 from sharkpack.bundler.sources.huggingface.tensors import computed_tensor, source_tensors
+from sharkpack.bundler.sources.json_file import read_json
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
@@ -62,7 +63,7 @@ def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards
         architecture=how.architecture,
         name=name,
         quantization=_quantization(shards),
-        license=None,
+        license=read_license(folder),
         ggml_row_order=False,
         tokenizer=TokenizerFiles(folder=folder, config=config.values, rows=rows),
         tensors=tensors,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharkpack.bundler.sources.huggingface.json_file import read_json
+from sharkpack.bundler.sources.json_file import read_json
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.safetensors_file import SafetensorsFile
 

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.tokenizer import rebuild_tokenizer
+from sharkpack.bundler.tokenizer import tokenizer_of
 
 MODELS = {
     "smollm2-135m": {
@@ -42,7 +42,7 @@ def test_every_golden_string_has_llama_cpps_ids_and_comes_back(
     cases = json.loads(golden(f"tokenizer/{name}.json").read_text("utf-8"))["strings"]
     assert len(cases) == 30
     with open_source(str(model_path(name))) as source:
-        rebuilt = rebuild_tokenizer(source.tokenizer)
+        rebuilt = tokenizer_of(source.tokenizer)
     tokenizer = Tokenizer.from_buffer(rebuilt.json)
     for case in cases:
         assert tokenizer.encode(case["text"], add_special_tokens=False).ids == case["ids"], case["text"]
@@ -59,4 +59,4 @@ def test_every_golden_string_has_llama_cpps_ids_and_comes_back(
 
 def test_the_same_vocabulary_gives_the_same_bytes(model_path: Callable[[str], Path]) -> None:
     with open_source(str(model_path("smollm2-135m"))) as source:
-        assert rebuild_tokenizer(source.tokenizer) == rebuild_tokenizer(source.tokenizer)
+        assert tokenizer_of(source.tokenizer) == tokenizer_of(source.tokenizer)

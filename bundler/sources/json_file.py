@@ -1,0 +1,37 @@
+"""The JSON files of a checkpoint, read with limits: size, depth, distinct keys, no NaN."""
+
+from pathlib import Path
+
+from sharkpack.bundler.sources.metadata import Metadata
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.json_values import JsonObject, parse_json
+
+MAX_BYTES = 64 << 20
+
+
+def read_json(path: Path) -> JsonObject:
+    """The object in the file at `path`; SharkpackError when there is no such file, or it holds something else."""
+    data = read_bytes(path, MAX_BYTES)
+    try:
+        return parse_json(data, name=str(path), max_bytes=MAX_BYTES)
+    except SharkpackError as error:
+        text = str(error)
+        raise SharkpackError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+
+
+def read_values(path: Path, *, optional: bool = False) -> Metadata:
+    """The same, for typed reading of single keys; a file that is optional and absent has none."""
+    return Metadata(path=path, values={} if optional and not path.exists() else read_json(path).values())
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The file's bytes; SharkpackError when it is missing, cannot be read or has more than `most` of them."""
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise SharkpackError(f"{path} has {size} bytes; at most {most} are allowed")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise SharkpackError(f"{path} is missing; a checkpoint has it") from error
+    except OSError as error:
+        raise SharkpackError(f"{path} cannot be read: {error.strerror}") from error
