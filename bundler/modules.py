@@ -33,6 +33,18 @@ def make_modules(plan: BuildPlan, cache: CompileCache | None, steps: Steps) -> l
     return [found[target.id] or _make(program, target, cache, key, steps) for target in plan.targets]
 
 
+def compile_cached(text: str, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:
+    """A linked program's module for a target, the key that the cache has it under, and whether it was there."""
+    key = module_key(text, target)
+    code = None if cache is None else cache.get(key)
+    if code is not None:
+        return code, key, True
+    code = compile_module(text, target)
+    if cache is not None:
+        cache.put(key, code, f"code for {target.id}")
+    return code, key, False
+
+
 def _find(cache: CompileCache | None, program: str | None, target: Target) -> Module | None:
     """By the program's key, which needs no trace: it leads to the key of the module."""
     if cache is None or program is None:
@@ -48,22 +60,11 @@ def _find(cache: CompileCache | None, program: str | None, target: Target) -> Mo
 def _make(
     program: Program | None, target: Target, cache: CompileCache | None, program_key: str | None, steps: Steps
 ) -> Module:
+    """By the text of the program, which is the same for many a program's key."""
     assert program is not None
     with steps(f"compile {target.id}"):
         start = time.perf_counter()
-        text = program.link(target.isa)
-        key = module_key(text, target)
-        code = None if cache is None else cache.get(key)
-        cached = code is not None
-        if code is None:
-            code = compile_module(text, target)
-        if cache is not None:
-            _keep(cache, program_key, key, target, None if cached else code)
+        code, key, cached = compile_cached(program.link(target.isa), target, cache)
+        if cache is not None and program_key is not None:
+            cache.put(target_key(program_key, target), key.encode("ascii"), f"which code a model has for {target.id}")
         return Module(target=target, code=code, seconds=time.perf_counter() - start, cached=cached)
-
-
-def _keep(cache: CompileCache, program: str | None, module: str, target: Target, code: bytes | None) -> None:
-    if code is not None:
-        cache.put(module, code, f"code for {target.id}")
-    if program is not None:
-        cache.put(target_key(program, target), module.encode("ascii"), f"which code a model has for {target.id}")

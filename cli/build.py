@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="the model: a GGUF file, or the folder of a Hugging Face checkpoint"
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside the source, as .shark")
+    add_program_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    add_report_arguments(parser)
+
+
+def add_program_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what makes a program what it is."""
     parser.add_argument(
         "--target",
         metavar="NAME",
@@ -75,7 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="int8: fast; float32: exact products with the quantised weights (default: int8)",
     )
     add_quantization_arguments(parser)
-    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how it is made and reported on."""
     parser.add_argument("--no-cache", action="store_true", help="compile even what 'sharkpack cache' has; keep nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")

@@ -1,0 +1,155 @@
+"""`export`: what a bundle is made from, as separate files that IREE's own tools take, with the commands to do so."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sharkpack.bundler.compile_cache import CompileCache
+from sharkpack.bundler.compiler import flags_of
+from sharkpack.bundler.describe import describe
+from sharkpack.bundler.modules import compile_cached
+from sharkpack.bundler.options import BuildOptions, Progress
+from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.program import PARAMETER_SCOPE, trace
+from sharkpack.bundler.quantize import QuantizationReport, quantize_source
+from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.steps import Steps
+from sharkpack.bundler.weights import write_parameters
+from sharkpack.formats.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
+from sharkpack.formats.output_folder import output_folder
+from sharkpack.formats.stock_tools import compile_command, run_command, script
+
+PARAMETERS = "parameters.irpa"
+COMMANDS = "commands.sh"
+EXAMPLE_TOKENS = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """The files of a folder, by name with their sizes in bytes, and the seconds that steps took."""
+
+    folder: Path
+    files: Mapping[str, int]
+    step_seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+    quantization: QuantizationReport | None = None
+
+
+def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportReport:
+    """Write program, parameters, code, tokenizer, signature and commands to `folder`, which must be new or empty."""
+    steps = Steps(progress)
+    cache = CompileCache.of_user() if options.cache else None
+    with open_source(options.source) as source, output_folder(folder) as out:
+        quantized = None if options.quantize is None else quantize_source(source, options.quantize)
+        with steps("plan"):
+            plan = make_plan(source if quantized is None else quantized.model, options)
+        _write_code(plan, out, cache, steps)
+        _write_parameters(plan, out, steps)
+        _write_texts(plan, out)
+        _write_example(plan, out / "inputs")
+        (out / COMMANDS).write_text(script(_commands(plan)), encoding="utf-8")
+        (out / COMMANDS).chmod(0o755)
+        files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*.*"))}
+    warnings = () if cache is None or cache.problem is None else (cache.problem,)
+    quantization = None if quantized is None else quantized.report
+    return ExportReport(
+        folder=folder, files=files, step_seconds=steps.seconds, warnings=warnings, quantization=quantization
+    )
+
+
+def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: Steps) -> None:
+    with steps("trace"):
+        program = trace(plan.model, plan.options, plan.batch_sizes)
+    for target in plan.targets:
+        with steps(f"compile {target.id}"):
+            text = program.link(target.isa)
+            (out / _program(target.id)).write_text(text, encoding="utf-8")
+            (out / _module(target.id)).write_bytes(compile_cached(text, target, cache)[0])
+
+
+def _write_parameters(plan: BuildPlan, out: Path, steps: Steps) -> None:
+    with steps("weights", plan.parameters.total_size) as done, (out / PARAMETERS).open("wb") as file:
+        write_parameters(plan.parameters, file, plan.model, plan.source, done)
+
+
+def _write_texts(plan: BuildPlan, out: Path) -> None:
+    (out / "tokenizer.json").write_bytes(plan.tokenizer.json)
+    if plan.tokenizer.chat_template is not None:
+        (out / "chat_template.jinja").write_text(plan.tokenizer.chat_template, encoding="utf-8")
+    (out / "config.json").write_text(json.dumps(_config(plan), indent=2) + "\n", encoding="utf-8")
+
+
+def _config(plan: BuildPlan) -> dict[str, Any]:
+    """The manifest that a bundle of the plan would have, with files in place of members, and its calls spelled out."""
+    described = describe(plan, []).to_dict()
+    config = {key: described[key] for key in ("model", "source", "producer", "minimum_runtime", "signature")}
+    config["tokenizer"] = {
+        key: value for key, value in described["tokenizer"].items() if key not in ("path", "chat_template")
+    }
+    config["entry_points"] = [asdict(each) for each in entry_points(plan.signature)]
+    config["parameters"] = [{"file": PARAMETERS, "scope": PARAMETER_SCOPE}]
+    config["targets"] = [
+        {
+            "id": target.id,
+            "driver": target.driver,
+            "program": _program(target.id),
+            "module": _module(target.id),
+            "compile_flags": list(flags_of(target)),
+        }
+        for target in plan.targets
+    ]
+    return config
+
+
+def _write_example(plan: BuildPlan, folder: Path) -> None:
+    """A prefill of the first tokens of the vocabulary, and the decoding of one more."""
+    folder.mkdir()
+    size, pages = plan.batch_sizes[0], _pages(plan)
+    rows = np.arange(EXAMPLE_TOKENS * size, dtype=np.int64).reshape(size, EXAMPLE_TOKENS) % plan.model.vocab_size
+    # Page 0 is scratch; each sequence has pages of its own after it.
+    page_ids = np.arange(1, 1 + size * pages, dtype=np.int64).reshape(size, pages)
+    same = np.ones(size, np.int64)
+    prefill = {"tokens": rows, "start_positions": 0 * same, "seq_lens": EXAMPLE_TOKENS * same, "page_ids": page_ids}
+    decode = {"tokens": rows[:, :1], "start_positions": EXAMPLE_TOKENS * same, "page_ids": page_ids}
+    decode["seq_lens"] = (EXAMPLE_TOKENS + 1) * same
+    for step, arrays in (("prefill", prefill), ("decode", decode)):
+        for name, array in arrays.items():
+            np.save(folder / f"{step}_{name}.npy", array)
+
+
+def _commands(plan: BuildPlan) -> Iterator[tuple[str, list[str]]]:
+    for target in plan.targets:
+        command = compile_command(_program(target.id), _module(target.id), flags_of(target))
+        yield f"How {_module(target.id)} was made.", command
+    target, size = plan.targets[0], plan.batch_sizes[0]
+    layout = plan.model.cache_layout
+    pages = 1 + size * _pages(plan)
+    cache = f"{pages}x{layout.page_elements}x{plan.options.cache_dtype}=0"
+    steps = (("prefill", PREFILL_INPUTS, cache), ("decode", DECODE_INPUTS, "cache_after_prefill.npy"))
+    for step, names, cache in steps:
+        inputs = [cache if name == "cache" else f"inputs/{step}_{name}.npy" for name in names]
+        outputs = [f"logits_after_{step}.npy", f"cache_after_{step}.npy"]
+        outputs += ["hidden_after_prefill.npy"] if step == "prefill" else []
+        parameters = {PARAMETER_SCOPE: PARAMETERS}
+        function = f"{step}_bs{size}"
+        yield (
+            f"A {step}, on this machine if it can run {target.id}; the results are files beside this one.",
+            run_command(_module(target.id), parameters, target.driver, function, inputs, outputs=outputs),
+        )
+
+
+def _pages(plan: BuildPlan) -> int:
+    """Pages that a sequence of the example needs."""
+    return -(-(EXAMPLE_TOKENS + 1) // plan.options.page_size)
+
+
+def _program(target: str) -> str:
+    return f"{target}.mlir"
+
+
+def _module(target: str) -> str:
+    return f"{target}.vmfb"
