@@ -9,9 +9,12 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from sharkpack.formats.quant import QUANT_TYPES
+from tests.random_blocks import random_blocks
 from tests.tiny_vocabularies import bpe_vocabulary, spm_vocabulary
 
-K_QUANTS = ("Q4_K", "Q5_K", "Q6_K")
+WIDE = tuple(name for name, kind in QUANT_TYPES.items() if kind.block == 256)
+"""Types whose rows are whole super-blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ def write_tiny_gguf(
 ) -> Path:
     """Write a model of `architecture` (llama, qwen2, gemma3), its matrices of type `quantization`; return `path`.
 
-    `overrides` are fields of TinyModel. K-quants make it 256 wide. The same arguments give the same bytes.
+    `overrides` are fields of TinyModel. Types of super-blocks make it 256 wide. The same arguments give the same bytes.
     """
     model = replace(_defaults(architecture, quantization, seed), **overrides)
     vocabulary = spm_vocabulary() if architecture == "gemma3" else bpe_vocabulary(architecture)
@@ -62,7 +65,7 @@ def write_tiny_gguf(
 
 
 def _defaults(architecture: str, quantization: str, seed: int) -> TinyModel:
-    wide = quantization in K_QUANTS
+    wide = quantization in WIDE
     model = TinyModel(architecture=architecture, quantization=quantization, seed=seed)
     if wide:
         model = replace(model, dim=256, ffn=512, head_dim=64)
@@ -149,27 +152,11 @@ def _weights(name: str, shape: tuple[int, ...], kind: str, random: np.random.Gen
         return random.uniform(0.8, 1.2, shape).astype(np.float32)
     deviation = (3 if name in ("token_embd.weight", "output.weight") else 1) * shape[-1] ** -0.5
     type_id = gguf.GGMLQuantizationType[kind]
-    if kind in K_QUANTS:
-        return _random_blocks(kind, shape, deviation, random)
+    if kind in WIDE or kind == "IQ4_NL":
+        return random_blocks(kind, (shape[0], shape[1]), deviation, random)
     weights = random.normal(0, 0.1 if len(shape) == 1 else deviation, shape).astype(np.float32)
     if kind in ("F32", "F16"):
         return weights.astype(np.float16) if kind == "F16" else weights
-    if type_id in (gguf.GGMLQuantizationType.Q2_K, gguf.GGMLQuantizationType.Q3_K):  # to be refused, not decoded
+    if type_id in (gguf.GGMLQuantizationType.Q8_K,):  # to be refused, not decoded
         return np.zeros((shape[0], gguf.quant_shape_to_byte_shape(shape, type_id)[-1]), np.uint8)
     return gguf.quants.quantize(weights, type_id)  # type: ignore[no-any-return]
-
-
-def _random_blocks(
-    kind: str, shape: tuple[int, ...], deviation: float, random: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """Blocks of a K-quant with random codes and sub-block scales, and a scale that gives the deviation asked for."""
-    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
-    blocks = random.integers(0, 256, (shape[0], shape[1] // 256, size), np.uint8)
-    steps, middle, at = {"Q4_K": (167, 7.5, 0), "Q5_K": (335, 15.5, 0), "Q6_K": (1370, None, 208)}[kind]
-    scales = random.uniform(0.5, 1.5, blocks.shape[:2]) * deviation / steps
-    blocks[..., at : at + 2] = scales.astype(np.float16)[..., None].view(np.uint8)
-    if middle is not None:  # sub-block minimums equal to their scales: codes then lie evenly around zero
-        blocks[..., 2:4] = (scales * middle).astype(np.float16)[..., None].view(np.uint8)
-        blocks[..., 8:12] = blocks[..., 4:8]
-        blocks[..., 12:16] = (blocks[..., 12:16] & 15) * 17
-    return blocks.reshape(shape[0], -1)

@@ -1,4 +1,7 @@
-"""How each GGML block becomes tiles, in whole arrays of 32-bit words: no code is ever spread to a byte of its own."""
+"""How each GGML block becomes tiles, in whole arrays of 32-bit words: no code is spread to a byte of its own.
+
+Types whose codes are not kept as bits of words go by way of encode_codes.py instead, which takes any type.
+"""
 
 from collections.abc import Callable
 
@@ -7,6 +10,8 @@ from numpy.typing import NDArray
 
 from sharkpack.formats.packing.tiles import Tiles, Words
 from sharkpack.formats.quant.block import Bytes
+from sharkpack.formats.quant.k_blocks import scales_of_q3_k
+from sharkpack.formats.quant.table_blocks import half_powers_of_two, scales_of_iq4_xs
 
 Encoder = Callable[[Bytes, Tiles], None]
 """Takes blocks uint8 [down, row, block, block_bytes] of a slab and fills the (zeroed) tiles of it."""
@@ -15,7 +20,7 @@ _NIBBLE, _PAIR = np.uint32(0x0F0F0F0F), np.uint32(0x33333333)
 
 
 def _simple(*, codes_at: int, min_at: int | None = None, fifth_at: int | None = None) -> Encoder:
-    """An encoder of blocks of 32 whose scale comes first; the nibbles are in the kernel's order already."""
+    """An encoder of blocks of 32 whose float16 scale comes first; the nibbles are in the kernel's order already."""
 
     def encode(blocks: Bytes, tiles: Tiles) -> None:
         each = tiles.layout.blocks_per_tile
@@ -29,7 +34,7 @@ def _simple(*, codes_at: int, min_at: int | None = None, fifth_at: int | None = 
                 tiles.mins[:, :wide, p] = _half(part, min_at)
             if fifth_at is not None:
                 fifth = part[..., fifth_at : fifth_at + 4].view("<u4")[..., 0]
-                tiles.fifth_bits(p)[:, :wide] = _fifth_plane(fifth.transpose(0, 2, 1))
+                tiles.top_bits(p)[:, :wide] = _fifth_plane(fifth.transpose(0, 2, 1))
             if tiles.layout.bits == 8:
                 tiles.words(p)[:, :wide] ^= np.uint32(0x80808080)
 
@@ -90,6 +95,63 @@ def _put_six_bit_scales(blocks: Bytes, tiles: Tiles) -> None:
     tiles.dmin[...] = _half(blocks, 2)
 
 
+def _mxfp4(blocks: Bytes, tiles: Tiles) -> None:
+    """As `_simple`; the scale, one byte, becomes a bfloat16, which has all of its values."""
+    for p in range(2):
+        part = blocks[:, :, p::2]
+        tiles.words(p)[:, : part.shape[2]] = part[..., 1:].view("<u4").transpose(0, 2, 3, 1)
+        scales = half_powers_of_two(part[..., 0]).view(np.uint32) >> np.uint32(16)
+        tiles.scales[:, : part.shape[2], p] = scales.transpose(0, 2, 1)
+
+
+def _iq4_xs(blocks: Bytes, tiles: Tiles) -> None:
+    words = blocks[..., 8:136].view("<u4").transpose(0, 2, 3, 1)
+    for b in range(8):
+        tiles.words(b)[...] = words[:, :, 4 * b : 4 * b + 4]
+    tiles.scales[...] = scales_of_iq4_xs(blocks).transpose(0, 2, 3, 1)
+    tiles.d[...] = _half(blocks, 0)
+
+
+def _put_pairs(blocks: Bytes, start: int, tiles: Tiles, vector: int) -> None:
+    """64 bytes of each block, from byte `start`: of each 32, the lowest pairs of bits are a block of codes, and so on.
+
+    They become two vectors of each block of a tile, from the one of that number on.
+    """
+    pairs = _words_first(blocks, start, start + 64)
+    for half in range(2):
+        for v in range(2):
+            groups = pairs[8 * half + 4 * v : 8 * half + 4 * v + 4]
+            for b, plane in enumerate(_exchange_pairs(groups)):
+                tiles.words(4 * half + b)[:, :, vector + v] = plane
+
+
+def _put_top_bits(blocks: Bytes, start: int, tiles: Tiles) -> None:
+    """32 bytes of each block, from byte `start`: bit b of each is the top bit of a code of block b of the tile."""
+    lanes = _words_first(blocks, start, start + 32).view(np.uint8)
+    for b in range(8):
+        bits = np.packbits(lanes & np.uint8(1 << b), axis=-1, bitorder="little")
+        tiles.top_bits(b)[...] = bits.transpose(1, 2, 0, 3)
+
+
+def _q2_k(blocks: Bytes, tiles: Tiles) -> None:
+    _put_pairs(blocks, 16, tiles, 0)
+    tiles.scales[...] = _bytes_of(_words_first(blocks, 0, 16))
+    tiles.d[...] = _half(blocks, 80)
+    tiles.dmin[...] = _half(blocks, 82)
+
+
+def _q3_k(blocks: Bytes, tiles: Tiles) -> None:
+    _put_pairs(blocks, 32, tiles, 0)
+    _put_top_bits(blocks, 0, tiles)
+    tiles.scales[...] = scales_of_q3_k(blocks[..., 96:108]).transpose(0, 2, 3, 1)
+    tiles.d[...] = _half(blocks, 108)
+
+
+def _tq2_0(blocks: Bytes, tiles: Tiles) -> None:
+    _put_pairs(blocks, 0, tiles, 0)
+    tiles.d[...] = _half(blocks, 64)
+
+
 def _q4_k(blocks: Bytes, tiles: Tiles) -> None:
     words = _words_first(blocks, 16, 144)
     for c in range(4):
@@ -101,23 +163,17 @@ def _q5_k(blocks: Bytes, tiles: Tiles) -> None:
     words = _words_first(blocks, 48, 176)
     for c in range(4):
         _put_nibbles(words[8 * c : 8 * c + 8], tiles, 2 * c, 2 * c + 1)
-    lanes = _words_first(blocks, 16, 48).view(np.uint8)
-    for b in range(8):
-        bits = np.packbits(lanes & np.uint8(1 << b), axis=-1, bitorder="little")
-        tiles.fifth_bits(b)[...] = bits.transpose(1, 2, 0, 3)
+    _put_top_bits(blocks, 16, tiles)
     _put_six_bit_scales(blocks, tiles)
 
 
 def _q6_k(blocks: Bytes, tiles: Tiles) -> None:
-    nibbles, pairs = _words_first(blocks, 0, 128), _words_first(blocks, 128, 192)
+    nibbles = _words_first(blocks, 0, 128)
     for half in range(2):
         for c in range(2):
             chunk = nibbles[16 * half + 8 * c : 16 * half + 8 * c + 8]
             _put_nibbles(chunk, tiles, 4 * half + c, 4 * half + c + 2)
-        for vector in range(2):
-            groups = pairs[8 * half + 4 * vector : 8 * half + 4 * vector + 4]
-            for b, plane in enumerate(_exchange_pairs(groups)):
-                tiles.words(4 * half + b)[:, :, 4 + vector] = plane
+    _put_pairs(blocks, 128, tiles, 4)
     tiles.scales[...] = _bytes_of(_words_first(blocks, 192, 208)).view(np.int8)
     tiles.d[...] = _half(blocks, 208)
 
@@ -142,7 +198,13 @@ ENCODERS: dict[str, Encoder] = {
     "q5_0": _simple(codes_at=6, fifth_at=2),
     "q5_1": _simple(codes_at=8, min_at=2, fifth_at=4),
     "q8_0": _simple(codes_at=2),
+    "q2_k": _q2_k,
+    "q3_k": _q3_k,
     "q4_k": _q4_k,
     "q5_k": _q5_k,
     "q6_k": _q6_k,
+    "iq4_nl": _simple(codes_at=2),
+    "iq4_xs": _iq4_xs,
+    "mxfp4": _mxfp4,
+    "tq2_0": _tq2_0,
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.quant import QUANT_TYPES, QuantType, quant_type
+from sharkpack.formats.quant import QUANT_TYPES, QuantType, ScaleType, quant_type
 
 ROWS_PER_TILE = 16
 BLOCK_K = 32
@@ -17,8 +17,9 @@ class PackedLayout:
     """One packed layout. All offsets and sizes are bytes; offsets count from the start of a tile unless said otherwise.
 
     A tile is 16 rows x `tile_k`: `blocks_per_tile` blocks of 32 k (codes, then their plane), scales, minimums, d, dmin.
-    kind "simple": float16 scale (and added float16 minimum) a block of 32. "superblock": integer scales a sub-block,
-    under float16 d (and dmin, subtracted). "float": no blocks, a tile is one k of 16 elements.
+    kind "simple": float scale (and added float16 minimum) a block of 32. "superblock": integer scales a sub-block,
+    under float16 d (and dmin, subtracted). "float": no blocks, a tile is one k of 16 elements. A code stands for
+    `code - zero_point`, or for `values[code]`; `zero_point` then lifts those to unsigned bytes.
     """
 
     name: str
@@ -28,6 +29,9 @@ class PackedLayout:
     super_block: int
     zero_point: int | None
     has_min: bool
+    scale_type: ScaleType
+    values: tuple[int, ...] | None
+    unit: float
     blocks_per_tile: int
 
     @property
@@ -47,8 +51,18 @@ class PackedLayout:
 
     @property
     def plane_offset(self) -> int:
-        """Of the bit plane (5 bits: 64 bytes, 6 bits: 128) within a block of codes: where nibbles or bytes end."""
-        return 512 if self.bits == 8 else 256
+        """Of the plane of further bits (3 and 5 bits: 64 bytes, 6 bits: 128) within a block: where the codes end."""
+        return {2: 128, 3: 128, 8: 512}.get(self.bits, 256)
+
+    @property
+    def has_bit_plane(self) -> bool:
+        """Whether the plane has one bit a code, the highest."""
+        return self.bits in (3, 5)
+
+    @property
+    def byte_bits(self) -> int:
+        """Bits of the unsigned bytes that a kernel multiplies: of the codes, or of the values that they stand for."""
+        return self.bits if self.values is None else (max(self.values) - min(self.values)).bit_length()
 
     @property
     def block_bytes(self) -> int:
@@ -62,26 +76,26 @@ class PackedLayout:
 
     @property
     def scale_bytes(self) -> int:
-        """Size of one scale or minimum: 2 (float16) in simple layouts, 1 (an integer) in super-blocks."""
-        return {"float": 0, "simple": 2, "superblock": 1}[self.kind]
+        """Size of one scale: 2 (a float) in simple layouts, 1 (an integer) in super-blocks, or 0 if they have none."""
+        return {"float16": 2, "bfloat16": 2, "none": 0}.get(self.scale_type, 1)
 
     @property
-    def signed_scales(self) -> bool:
-        """Whether a super-block's integer scales are signed (int8) or not (uint8)."""
-        return self.kind == "superblock" and not self.has_min
+    def min_bytes(self) -> int:
+        """Size of one minimum that stands beside the scales: that of a scale, but not where they share a byte."""
+        return self.scale_bytes if self.has_min and self.scale_type != "nibbles" else 0
 
     def scales_offset(self, sub: int = 0) -> int:
         """Of the 16 scales (one a row) of sub-block `sub` of the tile; in simple layouts a block is a sub-block."""
         return self.blocks_per_tile * self.block_bytes + sub * ROWS_PER_TILE * self.scale_bytes
 
     def mins_offset(self, sub: int = 0) -> int:
-        """Of the 16 minimums of sub-block `sub` of the tile; only where `has_min`."""
-        return self.scales_offset(self.sub_blocks) + sub * ROWS_PER_TILE * self.scale_bytes
+        """Of the 16 minimums of sub-block `sub` of the tile; only where `min_bytes`."""
+        return self.scales_offset(self.sub_blocks) + sub * ROWS_PER_TILE * self.min_bytes
 
     @property
     def d_offset(self) -> int:
         """Of the super-block's float16 scale of each row."""
-        return self.mins_offset(self.sub_blocks) if self.has_min else self.scales_offset(self.sub_blocks)
+        return self.mins_offset(self.sub_blocks)
 
     @property
     def dmin_offset(self) -> int:
@@ -113,6 +127,9 @@ def _layout_of(quant: QuantType) -> PackedLayout:
         super_block=quant.block,
         zero_point=quant.zero_point,
         has_min=quant.has_min,
+        scale_type=quant.scale_type,
+        values=quant.values,
+        unit=quant.unit,
         blocks_per_tile=blocks,
     )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing.encode import ENCODERS
+from sharkpack.formats.packing.encode_codes import encode_codes
 from sharkpack.formats.packing.layout import ROWS_PER_TILE, PackedLayout, packed_nbytes, tile_counts
 from sharkpack.formats.packing.tiles import tiles_of
 from sharkpack.formats.quant.block import Bytes
@@ -86,8 +87,7 @@ def _pack_rows(layout: PackedLayout, part: Bytes, columns: int) -> Bytes:
     stream = np.zeros(down * across * layout.tile_bytes, np.uint8)
     tiles = tiles_of(layout, stream, across)
     blocks = source.reshape(down, ROWS_PER_TILE, columns // layout.super_block, layout.quant.block_bytes)
-    ENCODERS[layout.name](blocks, tiles)
-    if len(part) < len(source) and layout.bits == 8:  # signed bytes of zero became codes of 128; padding is all zero
-        for block in range(layout.blocks_per_tile):
-            tiles.words(block)[-1, ..., len(part) % ROWS_PER_TILE :] = 0
+    ENCODERS.get(layout.name, encode_codes)(blocks, tiles)
+    if len(part) < len(source):  # a block of zero bytes need not be one of zero codes and scales
+        tiles.clear_rows(len(part) % ROWS_PER_TILE)
     return stream

@@ -25,26 +25,26 @@ class Tiles:
     def words(self, block: int) -> Words:
         """Vectors of block `block` of each tile, uint32 [down, across, vectors, row].
 
-        8 bits: 8 vectors of codes. Else 4, of nibbles; and with 6 bits 2 more, of the top two bits.
+        8 bits: 8 vectors of codes. 2 and 3: 2, of pairs of bits. Else 4, of nibbles; with 6 bits 2 more, of pairs.
         """
         start = block * self.layout.block_bytes
-        end = start + (256 if self.layout.bits == 5 else self.layout.block_bytes)
+        end = start + (self.layout.plane_offset if self.layout.has_bit_plane else self.layout.block_bytes)
         return self._rows_of("<u4", start, end)
 
-    def fifth_bits(self, block: int) -> Bytes:
+    def top_bits(self, block: int) -> Bytes:
         """The bit plane of block `block`, uint8 [down, across, group, 8]: byte i has the bits of rows 2i and 2i + 1."""
         start = block * self.layout.block_bytes + self.layout.plane_offset
         return self.data[..., start : start + 64].reshape(*self.data.shape[:2], 8, 8)
 
     @property
     def scales(self) -> NDArray[Any]:
-        """[down, across, sub-block, row], of the scales' own type."""
-        return self._parameters(self.layout.scales_offset())
+        """[down, across, sub-block, row], of the scales' own type (bfloat16 as uint16); no sub-blocks if none."""
+        return self._parameters(self.layout.scales_offset(), self.layout.scale_bytes)
 
     @property
     def mins(self) -> NDArray[Any]:
-        """[down, across, sub-block, row], of the minimums' own type."""
-        return self._parameters(self.layout.mins_offset())
+        """[down, across, sub-block, row], of the minimums' own type; no sub-blocks if none stand beside the scales."""
+        return self._parameters(self.layout.mins_offset(), self.layout.min_bytes)
 
     @property
     def d(self) -> NDArray[np.float16]:
@@ -56,14 +56,29 @@ class Tiles:
         """[down, across, row]."""
         return self._rows_of("<f2", self.layout.dmin_offset, self.layout.dmin_offset + 2 * ROWS_PER_TILE)[:, :, 0]
 
-    def _parameters(self, start: int) -> NDArray[Any]:
-        size = self.layout.sub_blocks * ROWS_PER_TILE * self.layout.scale_bytes
-        integers = "i1" if self.layout.signed_scales else "u1"
-        return self._rows_of(integers if self.layout.kind == "superblock" else "<f2", start, start + size)
+    def _parameters(self, start: int, nbytes: int) -> NDArray[Any]:
+        dtype = {"float16": "<f2", "bfloat16": "<u2", "int8": "i1"}.get(self.layout.scale_type, "u1")
+        return self._rows_of(dtype, start, start + self.layout.sub_blocks * ROWS_PER_TILE * nbytes)
 
     def _rows_of(self, dtype: str, start: int, end: int) -> NDArray[Any]:
         part = self.data[..., start:end].view(dtype)
         return part.reshape(*part.shape[:2], part.shape[2] // ROWS_PER_TILE, ROWS_PER_TILE)
+
+    def clear_rows(self, first: int) -> None:
+        """Make the rows from lane `first` on of the last row tile all zeros."""
+        last = Tiles(layout=self.layout, data=self.data[-1:])
+        for block in range(self.layout.blocks_per_tile):
+            last.words(block)[..., first:] = 0
+            if self.layout.has_bit_plane:
+                plane = last.top_bits(block)
+                plane[..., (first + 1) // 2 :] = 0
+                if first % 2:
+                    plane[..., first // 2] &= 15
+        parameters = [last.scales, last.mins]
+        if self.layout.kind == "superblock":
+            parameters += [last.d, last.dmin] if self.layout.has_min else [last.d]
+        for parameter in parameters:
+            parameter[..., first:] = 0
 
 
 def tiles_of(layout: PackedLayout, stream: Bytes, across: int) -> Tiles:

@@ -58,8 +58,8 @@ def _decode(tiles: Tiles, tile: NDArray[np.int64], lane: NDArray[np.int64]) -> D
     def of_rows(parameter: NDArray[Any]) -> NDArray[Any]:
         return parameter[tile, ..., lane].reshape(-1, subs)
 
-    parts = {"scales": of_rows(tiles.scales)}
-    if layout.has_min:
+    parts = _scales(layout, of_rows(tiles.scales), len(codes) * codes.shape[1])
+    if layout.min_bytes:
         parts["mins"] = of_rows(tiles.mins)
     if layout.kind == "superblock":
         parts["d"] = tiles.d[tile, :, lane].reshape(-1)
@@ -68,20 +68,39 @@ def _decode(tiles: Tiles, tile: NDArray[np.int64], lane: NDArray[np.int64]) -> D
     return DecodedBlocks(codes=codes.reshape(-1, subs, layout.sub_block), **parts)
 
 
+def _scales(layout: PackedLayout, stored: NDArray[Any], blocks: int) -> dict[str, NDArray[Any]]:
+    """Scales, and minimums that share their bytes, of so many blocks."""
+    match layout.scale_type:
+        case "none":
+            return {"scales": np.ones((blocks, layout.sub_blocks), np.int8)}
+        case "nibbles":
+            return {"scales": stored & np.uint8(15), "mins": stored >> np.uint8(4)}
+        case "bfloat16":
+            return {"scales": (stored.astype(np.uint32) << 16).view(np.float32)}
+        case _:
+            return {"scales": stored}
+
+
 def _codes(tiles: Tiles, block: int, tile: NDArray[np.int64], lane: NDArray[np.int64]) -> Bytes:
     """Codes of block `block` of each tile of those rows, uint8 [row, across, 32]."""
     vectors = np.ascontiguousarray(tiles.words(block)[tile, :, :, lane]).view(np.uint8)
     if tiles.layout.bits == 8:
         return vectors
-    nibbles = vectors[..., :16]
-    codes = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1)
-    if tiles.layout.bits == 5:
-        fields = tiles.fifth_bits(block)[tile, :, :, lane // 2] >> (4 * (lane % 2)).astype(np.uint8)[:, None, None]
+    if tiles.layout.bits < 4:
+        codes = _pairs_of_bits(vectors)
+    else:
+        codes = np.concatenate([vectors[..., :16] & 15, vectors[..., :16] >> 4], axis=-1)
+    if tiles.layout.has_bit_plane:
+        fields = tiles.top_bits(block)[tile, :, :, lane // 2] >> (4 * (lane % 2)).astype(np.uint8)[:, None, None]
         bits = np.unpackbits(fields[..., None], axis=-1, bitorder="little")[..., :4]
-        codes |= (bits << 4).reshape(codes.shape)
+        codes |= (bits << (tiles.layout.bits - 1)).reshape(codes.shape)
     elif tiles.layout.bits == 6:
-        plane = vectors[..., 16:].reshape(*codes.shape[:2], 2, 1, 4)
-        pairs = (plane >> np.arange(0, 8, 2, dtype=np.uint8)[:, None]) & 3
-        codes |= (pairs << 4).reshape(codes.shape)
+        codes |= _pairs_of_bits(vectors[..., 16:]) << np.uint8(4)
     assert codes.shape[-1] == BLOCK_K
     return codes
+
+
+def _pairs_of_bits(vectors: Bytes) -> Bytes:
+    """[row, across, 8], two vectors of one row, to the 32 numbers of 2 bits in them."""
+    fields = vectors.reshape(*vectors.shape[:2], 2, 1, 4) >> np.arange(0, 8, 2, dtype=np.uint8)[:, None]
+    return (fields & np.uint8(3)).reshape(*vectors.shape[:2], BLOCK_K)

@@ -1,6 +1,6 @@
 """GGML block types: sizes, codes, scales and minimums of a block, and the reference dequantisation. Not the packing."""
 
-from sharkpack.formats.quant.block import DecodedBlocks, QuantType, block_values
+from sharkpack.formats.quant.block import DecodedBlocks, QuantType, ScaleType, block_values
 from sharkpack.formats.quant.types import QUANT_TYPES, dequantize, quant_type
 
-__all__ = ["QUANT_TYPES", "DecodedBlocks", "QuantType", "block_values", "dequantize", "quant_type"]
+__all__ = ["QUANT_TYPES", "DecodedBlocks", "QuantType", "ScaleType", "block_values", "dequantize", "quant_type"]

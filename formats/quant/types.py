@@ -1,13 +1,14 @@
 """The table of GGML types that can be read, and the reference dequantisation of a whole tensor."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.quant import k_blocks, simple_blocks
-from sharkpack.formats.quant.block import Bytes, Decode, Floats, QuantType, block_values
+from sharkpack.formats.quant import grid_blocks, k_blocks, simple_blocks, table_blocks, ternary_blocks
+from sharkpack.formats.quant.block import Bytes, Decode, Floats, QuantType, ScaleType, block_values
 
 
 def _float(name: str, ggml_id: int, size: int) -> QuantType:
@@ -21,40 +22,84 @@ def _float(name: str, ggml_id: int, size: int) -> QuantType:
         bits=8 * size,
         zero_point=None,
         has_min=False,
+        scale_type="none",
         decode=None,
     )
 
 
-def _quantized(
-    name: str, ggml_id: int, *, nbytes: int, bits: int, zero: int | None, decode: Decode, block: int = 32, sub: int = 32
+def _block(
+    name: str,
+    ggml_id: int,
+    nbytes: int,
+    bits: int,
+    decode: Decode,
+    *,
+    zero: int | None = None,
+    values: tuple[int, ...] | None = None,
+    scales: ScaleType = "float16",
 ) -> QuantType:
-    """A type with a zero point, or (`zero` None) with minimums."""
+    """Blocks of 32: a type with a zero point, with a table of values, or (neither given) with minimums."""
+    zero = zero if values is None else -min(values)
     return QuantType(
         name=name,
         ggml_id=ggml_id,
-        kind="simple" if block == sub else "superblock",
-        block=block,
+        kind="simple",
+        block=32,
         block_bytes=nbytes,
-        sub_block=sub,
+        sub_block=32,
         bits=bits,
         zero_point=zero,
         has_min=zero is None,
+        scale_type=scales,
         decode=decode,
+        values=values,
     )
+
+
+def _super(
+    name: str,
+    ggml_id: int,
+    nbytes: int,
+    bits: int,
+    decode: Decode,
+    *,
+    zero: int | None = None,
+    values: tuple[int, ...] | None = None,
+    scales: ScaleType = "int8",
+    sub: int = 32,
+    unit: float = 1.0,
+) -> QuantType:
+    """Blocks of 256, of sub-blocks; otherwise as `_block`."""
+    simple = _block(name, ggml_id, nbytes, bits, decode, zero=zero, values=values, scales=scales)
+    return replace(simple, kind="superblock", block=256, sub_block=sub, unit=unit)
 
 
 _ALL = (
     _float("F32", 0, 4),
     _float("F16", 1, 2),
     _float("BF16", 30, 2),
-    _quantized("Q4_0", 2, nbytes=18, bits=4, zero=8, decode=simple_blocks.decode_q4_0),
-    _quantized("Q4_1", 3, nbytes=20, bits=4, zero=None, decode=simple_blocks.decode_q4_1),
-    _quantized("Q5_0", 6, nbytes=22, bits=5, zero=16, decode=simple_blocks.decode_q5_0),
-    _quantized("Q5_1", 7, nbytes=24, bits=5, zero=None, decode=simple_blocks.decode_q5_1),
-    _quantized("Q8_0", 8, nbytes=34, bits=8, zero=128, decode=simple_blocks.decode_q8_0),
-    _quantized("Q4_K", 12, nbytes=144, bits=4, zero=None, decode=k_blocks.decode_q4_k, block=256),
-    _quantized("Q5_K", 13, nbytes=176, bits=5, zero=None, decode=k_blocks.decode_q5_k, block=256),
-    _quantized("Q6_K", 14, nbytes=210, bits=6, zero=32, decode=k_blocks.decode_q6_k, block=256, sub=16),
+    _block("Q4_0", 2, 18, 4, simple_blocks.decode_q4_0, zero=8),
+    _block("Q4_1", 3, 20, 4, simple_blocks.decode_q4_1),
+    _block("Q5_0", 6, 22, 5, simple_blocks.decode_q5_0, zero=16),
+    _block("Q5_1", 7, 24, 5, simple_blocks.decode_q5_1),
+    _block("Q8_0", 8, 34, 8, simple_blocks.decode_q8_0, zero=128),
+    _super("Q2_K", 10, 84, 2, k_blocks.decode_q2_k, scales="nibbles", sub=16),
+    _super("Q3_K", 11, 110, 3, k_blocks.decode_q3_k, zero=4, sub=16),
+    _super("Q4_K", 12, 144, 4, k_blocks.decode_q4_k, scales="uint8"),
+    _super("Q5_K", 13, 176, 5, k_blocks.decode_q5_k, scales="uint8"),
+    _super("Q6_K", 14, 210, 6, k_blocks.decode_q6_k, zero=32, sub=16),
+    _super("IQ2_XXS", 16, 66, 3, grid_blocks.decode_iq2_xxs, values=grid_blocks.IQ2_VALUES, unit=1 / 8),
+    _super("IQ2_XS", 17, 74, 3, grid_blocks.decode_iq2_xs, values=grid_blocks.IQ2_VALUES, unit=1 / 8, sub=16),
+    _super("IQ2_S", 22, 82, 3, grid_blocks.decode_iq2_s, values=grid_blocks.IQ2_VALUES, unit=1 / 8, sub=16),
+    _super("IQ3_XXS", 18, 98, 4, grid_blocks.decode_iq3_xxs, values=grid_blocks.IQ3_XXS_VALUES, unit=1 / 4),
+    _super("IQ3_S", 21, 110, 4, grid_blocks.decode_iq3_s, values=grid_blocks.IQ3_S_VALUES),
+    _super("IQ1_S", 19, 50, 3, grid_blocks.decode_iq1_s, values=grid_blocks.IQ1_VALUES, unit=1 / 8),
+    _super("IQ1_M", 29, 56, 3, grid_blocks.decode_iq1_m, values=grid_blocks.IQ1_VALUES, unit=1 / 8, sub=16),
+    _block("IQ4_NL", 20, 18, 4, table_blocks.decode_iq4_nl, values=table_blocks.IQ4_VALUES),
+    _super("IQ4_XS", 23, 136, 4, table_blocks.decode_iq4_xs, values=table_blocks.IQ4_VALUES),
+    _super("TQ1_0", 34, 54, 2, ternary_blocks.decode_tq1_0, zero=1, scales="none"),
+    _super("TQ2_0", 35, 66, 2, ternary_blocks.decode_tq2_0, zero=1, scales="none"),
+    _block("MXFP4", 39, 17, 4, table_blocks.decode_mxfp4, values=table_blocks.MXFP4_VALUES, scales="bfloat16"),
 )
 QUANT_TYPES: dict[str, QuantType] = {t.name: t for t in _ALL}
 

@@ -1,6 +1,7 @@
 """Rows of a packed weight as float32: the embedding table is stored once, as the output head's kernel wants it."""
 
 from sharkpack.formats.packing import LAYOUTS, PackedLayout, packed_nbytes
+from sharkpack.formats.quant import ScaleType
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
@@ -49,11 +50,7 @@ class _Embedding:
             bits = e.bitcast(raw, "vector<4xi8>", "vector<1xf32>")
             value = e.op(f"vector.extract {bits}[0] : f32 from vector<1xf32>")
         else:
-            bits = e.bitcast(raw, "vector<2xi8>", "vector<1xi16>")
-            short = e.op(f"vector.extract {bits}[0] : i16 from vector<1xi16>")
-            wide = e.op(f"arith.extui {short} : i16 to i32")
-            lifted = e.op(f"arith.shli {wide}, {e.constant('16', 'i32')} : i32")
-            value = e.op(f"arith.bitcast {lifted} : i32 to f32")
+            value = self._upper_half(e, raw)
         e.store_scalar(value, "y", [row, k])
 
     def _half(self, e: Emitter, raw: str) -> str:
@@ -61,9 +58,16 @@ class _Embedding:
         half = e.op(f"vector.extract {bits}[0] : f16 from vector<1xf16>")
         return e.op(f"arith.extf {half} : f16 to f32")
 
-    def _half_at(self, e: Emitter, base: str, offset: str | int, lane: str) -> str:
-        at = e.add(e.add(base, offset), e.mul(lane, 2))
-        return self._half(e, e.load("weight", [at], "vector<2xi8>"))
+    def _upper_half(self, e: Emitter, raw: str) -> str:
+        bits = e.bitcast(raw, "vector<2xi8>", "vector<1xi16>")
+        short = e.op(f"vector.extract {bits}[0] : i16 from vector<1xi16>")
+        wide = e.op(f"arith.extui {short} : i16 to i32")
+        lifted = e.op(f"arith.shli {wide}, {e.constant('16', 'i32')} : i32")
+        return e.op(f"arith.bitcast {lifted} : i32 to f32")
+
+    def _half_at(self, e: Emitter, base: str, offset: int, lane: str, kind: ScaleType = "float16") -> str:
+        raw = e.load("weight", [e.add(e.add(base, offset), e.mul(lane, 2))], "vector<2xi8>")
+        return self._upper_half(e, raw) if kind == "bfloat16" else self._half(e, raw)
 
     def _block(self, e: Emitter, row: str, stream: str, lane: str, block: str) -> None:
         layout = self.layout
@@ -84,50 +88,67 @@ class _Embedding:
     def _scale(self, e: Emitter, tile: str, inner: str, sub: int, lane: str) -> tuple[str, str | None]:
         layout = self.layout
         if layout.kind == "simple":
-            scale = self._half_at(e, e.add(tile, e.mul(inner, 32)), layout.scales_offset(0), lane)
-            if not layout.has_min:
-                return scale, None
-            return scale, self._half_at(e, e.add(tile, e.mul(inner, 32)), layout.mins_offset(0), lane)
-        at = e.add(e.mul(e.add(e.mul(inner, 32 // layout.sub_block), sub), 16), lane)
+            block = e.add(tile, e.mul(inner, 32))
+            scale = self._half_at(e, block, layout.scales_offset(), lane, layout.scale_type)
+            return scale, self._half_at(e, block, layout.mins_offset(), lane) if layout.has_min else None
         d = self._half_at(e, tile, layout.d_offset, lane)
-        small = self._byte(e, e.add(e.add(tile, layout.scales_offset(0)), at), signed=not layout.has_min)
-        scale = e.op(f"arith.mulf {d}, {small} : f32")
+        if layout.unit != 1.0:
+            d = e.op(f"arith.mulf {d}, {e.float(layout.unit)} : f32")
+        if layout.scale_type == "none":
+            return d, None
+        at = e.add(e.mul(e.add(e.mul(inner, 32 // layout.sub_block), sub), 16), lane)
+        stored = self._byte(e, e.add(e.add(tile, layout.scales_offset()), at), signed=layout.scale_type == "int8")
+        small = self._integer(e, "andi", stored, 15) if layout.scale_type == "nibbles" else stored
+        scale = self._times(e, d, small)
         if not layout.has_min:
             return scale, None
         dmin = self._half_at(e, tile, layout.dmin_offset, lane)
-        m = self._byte(e, e.add(e.add(tile, layout.mins_offset(0)), at), signed=False)
-        return scale, e.op(f"arith.negf {e.op(f'arith.mulf {dmin}, {m} : f32')} : f32")
+        if layout.scale_type == "nibbles":
+            m = self._integer(e, "shrui", stored, 4)
+        else:
+            m = self._byte(e, e.add(e.add(tile, layout.mins_offset()), at), signed=False)
+        return scale, e.op(f"arith.negf {self._times(e, dmin, m)} : f32")
 
-    def _byte(self, e: Emitter, at: str, *, signed: bool) -> str:
-        wide = e.op(f"arith.{'extsi' if signed else 'extui'} {e.load_scalar('weight', [at])} : i8 to i32")
-        return e.op(f"arith.sitofp {wide} : i32 to f32")
+    def _times(self, e: Emitter, scale: str, integer: str) -> str:
+        return e.op(f"arith.mulf {scale}, {e.op(f'arith.sitofp {integer} : i32 to f32')} : f32")
 
-    def _raw(self, e: Emitter, at: str) -> str:
-        return e.op(f"arith.extui {e.load_scalar('weight', [at])} : i8 to i32")
+    def _byte(self, e: Emitter, at: str, *, signed: bool = False) -> str:
+        return e.op(f"arith.{'extsi' if signed else 'extui'} {e.load_scalar('weight', [at])} : i8 to i32")
+
+    def _integer(self, e: Emitter, name: str, a: str, b: int | str) -> str:
+        return e.op(f"arith.{name} {a}, {e.constant(str(b), 'i32') if isinstance(b, int) else b} : i32")
 
     def _code(self, e: Emitter, codes: str, lane: str, g: int, j: int) -> str:
-        """Code of k = 4 g + j of row `lane`, less its zero point, as f32."""
+        """What the code of k = 4 g + j of row `lane` stands for, as f32."""
         layout = self.layout
         element = e.add(e.mul(lane, 4), j)
-
-        def integer(name: str, a: str, b: int | str) -> str:
-            return e.op(f"arith.{name} {a}, {e.constant(str(b), 'i32') if isinstance(b, int) else b} : i32")
-
         if layout.bits == 8:
-            code = self._raw(e, e.add(e.add(codes, 64 * g), element))
+            code = self._byte(e, e.add(e.add(codes, 64 * g), element))
+        elif layout.bits < 4:
+            code = self._field(e, e.add(e.add(codes, 64 * (g // 4)), element), 2 * (g % 4), 3)
         else:
-            pair = self._raw(e, e.add(e.add(codes, 64 * (g % 4)), element))
-            code = integer("andi", integer("shrui", pair, 4 * (g // 4)), 15)
-        if layout.bits == 5:
+            code = self._field(e, e.add(e.add(codes, 64 * (g % 4)), element), 4 * (g // 4), 15)
+        if layout.has_bit_plane:
             byte = e.op(f"arith.divui {element}, {e.index(8)} : index")
             bit = e.op(f"arith.index_cast {e.op(f'arith.remui {element}, {e.index(8)} : index')} : index to i32")
-            plane = self._raw(e, e.add(e.add(codes, layout.plane_offset + 8 * g), byte))
-            high = integer("andi", integer("shrui", plane, bit), 1)
-            code = integer("ori", code, integer("shli", high, 4))
+            high = self._field(e, e.add(e.add(codes, layout.plane_offset + 8 * g), byte), bit, 1)
+            code = self._integer(e, "ori", code, self._integer(e, "shli", high, layout.bits - 1))
         if layout.bits == 6:
-            plane = self._raw(e, e.add(e.add(codes, layout.plane_offset + 64 * (g // 4)), element))
-            high = integer("andi", integer("shrui", plane, 2 * (g % 4)), 3)
-            code = integer("ori", code, integer("shli", high, 4))
+            high = self._field(e, e.add(e.add(codes, layout.plane_offset + 64 * (g // 4)), element), 2 * (g % 4), 3)
+            code = self._integer(e, "ori", code, self._integer(e, "shli", high, 4))
+        if layout.values is not None:
+            return self._value(e, code)
         if layout.zero_point is not None:
-            code = integer("subi", code, layout.zero_point)
+            code = self._integer(e, "subi", code, layout.zero_point)
         return e.op(f"arith.sitofp {code} : i32 to f32")
+
+    def _field(self, e: Emitter, at: str, shift: int | str, mask: int) -> str:
+        return self._integer(e, "andi", self._integer(e, "shrui", self._byte(e, at), shift), mask)
+
+    def _value(self, e: Emitter, code: str) -> str:
+        """The table's value of a code, as f32."""
+        values = self.layout.values or ()
+        kind = f"vector<{len(values)}xf32>"
+        table = e.constant(f"dense<[{', '.join(f'{float(value)}' for value in values)}]>", kind)
+        at = e.op(f"arith.index_cast {code} : i32 to index")
+        return e.op(f"vector.extract {table}[{at}] : f32 from {kind}")

@@ -6,7 +6,7 @@ Works on several weight streams (rows of tiles) and several tokens at once; accu
 from collections.abc import Callable
 
 from sharkpack.formats.packing import PackedLayout
-from sharkpack.templates.kernels.codes import halves, small_integers, unpack_block
+from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, super_scale, unpack_block
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
@@ -81,7 +81,7 @@ class Products:
             found: list[str] = []
             for i, base in enumerate(bases):
                 codes = unpack_block(e, layout, self.weight, e.add(base, b * layout.block_bytes))
-                scale = halves(e, self.weight, e.add(base, layout.scales_offset(b)))
+                scale = block_scale(e, layout, self.weight, e.add(base, layout.scales_offset(b)))
                 minimum = halves(e, self.weight, e.add(base, layout.mins_offset(b))) if layout.has_min else None
                 mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, [scale], [minimum], e.add(block, b), tokens, mine)
@@ -96,7 +96,7 @@ class Products:
 
     def _super_tile(self, e: Emitter, bases: list[str], block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
-        scale = [halves(e, self.weight, e.add(base, layout.d_offset)) for base in bases]
+        scale = [super_scale(e, layout, self.weight, base) for base in bases]
         negative = [
             e.op(f"arith.negf {halves(e, self.weight, e.add(base, layout.dmin_offset))} : {F32}")
             if layout.has_min
@@ -120,17 +120,13 @@ class Products:
         self, e: Emitter, base: str, block: str, scale: str, negative: str | None
     ) -> tuple[list[str], list[str | None]]:
         """Scale and minimum (None where the layout has none) of each sub-block of a block of a super-block."""
-        layout, subs = self.layout, 32 // self.layout.sub_block
+        subs = 32 // self.layout.sub_block
         scales: list[str] = []
         minimums: list[str | None] = []
         for sub in range(subs):
-            at = e.add(base, e.mul(block, 16 * subs))
-            factor = small_integers(e, self.weight, e.add(at, layout.scales_offset(sub)), signed=layout.signed_scales)
-            scales.append(e.float_op("mulf", scale, factor))
-            minimums.append(None)
-            if negative is not None:
-                factor = small_integers(e, self.weight, e.add(at, layout.mins_offset(sub)), signed=False)
-                minimums[-1] = e.float_op("mulf", negative, factor)
+            factor, minimum = sub_scale(e, self.layout, self.weight, base, e.add(e.mul(block, subs), sub))
+            scales.append(e.float_op("mulf", scale, factor) if factor else scale)
+            minimums.append(e.float_op("mulf", negative, minimum) if negative and minimum else None)
         return scales, minimums
 
     def _block(
@@ -166,7 +162,7 @@ class Products:
         for more in sums[1:]:
             x_sum = e.op(f"arith.addf {x_sum}, {more} : f32")
         value = None
-        if offset := code_bias(e, self.layout.bits) - (self.layout.zero_point or 0):
+        if offset := code_bias(e, self.layout.byte_bits) - (self.layout.zero_point or 0):
             value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(offset)} : f32"))
         for half in halves:
             total = self._dot16(e, e.integers(0), self.codes, codes, half, block, token)
@@ -185,7 +181,7 @@ class Products:
         """total + codes * activations `x` of one half of the block, i32: at most 16 * 255 * 128, so 8 bits more fit."""
         groups = range(4 * half, 4 * half + 4)
         words = [e.load_scalar(x, [token, e.add(e.mul(block, 8), g)]) for g in groups]
-        return dot16(e, total, [codes[g] for g in groups], words, self.layout.bits)
+        return dot16(e, total, [codes[g] for g in groups], words, self.layout.byte_bits)
 
     def _float_dots(
         self, e: Emitter, codes: list[str], part: range, block: str, tokens: list[str], sums: bool

@@ -71,11 +71,11 @@ def test_unsupported_architecture(source: SourceModel) -> None:
 
 
 def test_unsupported_type(tmp_path: Path) -> None:
-    types = {"blk.1.ffn_up.weight": "Q3_K"}
+    types = {"blk.1.ffn_up.weight": "Q8_K"}
     path = write_tiny_gguf(tmp_path / "model.gguf", dim=256, ffn=256, head_dim=64, types=types)
     with open_source(str(path)) as source:
         message = _refusal(source)
-    assert message.startswith("tensor 'blk.1.ffn_up.weight' has type Q3_K; supported types: BF16, F16, F32, Q4_0")
+    assert message.startswith("tensor 'blk.1.ffn_up.weight' has type Q8_K; supported types: BF16, F16, F32, IQ1_M")
 
 
 @pytest.mark.parametrize("context", [0, -1, 513])

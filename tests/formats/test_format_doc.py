@@ -36,12 +36,24 @@ def test_versions_and_limits() -> None:
     assert f"shall not exceed {MAX_CONTENT_BYTES >> 20} MiB" in DOC
 
 
+def table_values(letter: str) -> list[int]:
+    """The values of a table of codes, by its letter; 0 where a code is unused."""
+    text = re.search(rf"^\| {letter} \| (.*) \|$", DOC, re.MULTILINE)
+    assert text
+    words = text[1].replace("\N{MINUS SIGN}", "-").replace("(unused)", "0")
+    half, mirrored, _ = words.partition(", then the same negative")
+    values = [int(word) for word in half.split()]
+    return values + [-value for value in values] if mirrored else values
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_tiles(name: str) -> None:
     row = next(cells for cells in rows() if f"`{name}`" in cells[0].split(", ") and len(cells) == 6)
     layout = LAYOUTS[name]
     assert [int(row[3]), int(row[4])] == [layout.tile_k, layout.tile_bytes]
-    if layout.zero_point is not None:
+    if layout.values is not None:
+        assert table_values(row[2].removeprefix("table ")) == list(layout.values)
+    elif layout.zero_point is not None:
         assert int(row[2]) == layout.zero_point
     if layout.kind != "float":
         tile = row[5].replace("\N{MULTIPLICATION SIGN}", "*")

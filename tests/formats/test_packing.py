@@ -13,7 +13,6 @@ from sharkpack.formats.quant import DecodedBlocks, dequantize
 
 Bytes = NDArray[np.uint8]
 
-BLOCKED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k")
 FLOATS = ("f32", "f16", "bf16")
 # name: blocks a tile, bytes a block of codes, plane, scales, mins, d, dmin, bytes a tile (-1: none)
 TILES = {
@@ -22,10 +21,25 @@ TILES = {
     "q5_0": (2, 320, 256, 640, -1, -1, -1, 704),
     "q5_1": (1, 320, 256, 320, 352, -1, -1, 384),
     "q8_0": (2, 512, -1, 1024, -1, -1, -1, 1088),
+    "iq4_nl": (2, 256, -1, 512, -1, -1, -1, 576),
+    "mxfp4": (2, 256, -1, 512, -1, -1, -1, 576),
+    "q2_k": (8, 128, -1, 1024, -1, 1280, 1312, 1344),
+    "q3_k": (8, 192, 128, 1536, -1, 1792, -1, 1856),
     "q4_k": (8, 256, -1, 2048, 2176, 2304, 2336, 2368),
     "q5_k": (8, 320, 256, 2560, 2688, 2816, 2848, 2880),
     "q6_k": (8, 384, 256, 3072, -1, 3328, -1, 3392),
+    "iq4_xs": (8, 256, -1, 2048, -1, 2176, -1, 2240),
+    "iq3_xxs": (8, 256, -1, 2048, -1, 2176, -1, 2240),
+    "iq3_s": (8, 256, -1, 2048, -1, 2176, -1, 2240),
+    "iq2_xxs": (8, 192, 128, 1536, -1, 1664, -1, 1728),
+    "iq2_xs": (8, 192, 128, 1536, -1, 1792, -1, 1856),
+    "iq2_s": (8, 192, 128, 1536, -1, 1792, -1, 1856),
+    "iq1_s": (8, 192, 128, 1536, -1, 1664, -1, 1728),
+    "iq1_m": (8, 192, 128, 1536, -1, 1792, -1, 1856),
+    "tq1_0": (8, 128, -1, 1024, -1, 1024, -1, 1088),
+    "tq2_0": (8, 128, -1, 1024, -1, 1024, -1, 1088),
 }
+BLOCKED = tuple(TILES)
 
 
 def random_source(name: str, rows: int, columns: int, seed: int = 0) -> Bytes:
@@ -50,12 +64,28 @@ def code_bytes(name: str, codes: Bytes) -> Bytes:
         if name == "q8_0":
             block[64 * group + lane] = code
             continue
-        block[64 * (group % 4) + lane] |= (code & 15) << (4 * (group // 4))
-        if "5" in name:
-            block[plane + 8 * group + lane // 8] |= (code >> 4) << (lane % 8)
-        if "6" in name:
+        if size < 256:
+            block[64 * (group // 4) + lane] |= (code & 3) << (2 * (group % 4))
+        else:
+            block[64 * (group % 4) + lane] |= (code & 15) << (4 * (group // 4))
+        if size in (192, 320):
+            block[plane + 8 * group + lane // 8] |= (code >> (2 if size == 192 else 4)) << (lane % 8)
+        if size == 384:
             block[plane + 64 * (group // 4) + lane] |= (code >> 4) << (2 * (group % 4))
     return block
+
+
+def stored_scales(name: str, parts: DecodedBlocks) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """Scales and minimums as they stand in the stream: of ternary types none, of MXFP4 the upper halves of floats, and
+    of Q2_K both in one byte."""
+    if name in ("tq1_0", "tq2_0"):
+        return None, None
+    if name == "mxfp4":
+        return (parts.scales.view(np.uint32) >> 16).astype(np.uint16), None
+    if name == "q2_k":
+        assert parts.mins is not None
+        return parts.scales | parts.mins << 4, None
+    return parts.scales, parts.mins
 
 
 def tile_bytes(name: str, codes: Bytes, parts: DecodedBlocks) -> Bytes:
@@ -68,7 +98,7 @@ def tile_bytes(name: str, codes: Bytes, parts: DecodedBlocks) -> Bytes:
     def put(offset: int, values: NDArray[Any]) -> None:
         tile[offset : offset + values.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
 
-    for offset, parameter in ((scales, parts.scales), (mins, parts.mins)):
+    for offset, parameter in zip((scales, mins), stored_scales(name, parts), strict=True):
         for sub, values in enumerate(() if parameter is None else parameter.T):
             put(offset + sub * 16 * values.itemsize, values)
     for offset, halves in ((d, parts.d), (dmin, parts.dmin)):
@@ -90,9 +120,10 @@ def test_offsets_are_the_specification_s(name: str) -> None:
     assert plane in (-1, layout.plane_offset)
     assert total % 64 == 0
     each = 16 if layout.kind == "superblock" else 32
-    assert layout.scales_offset(1) == scales + each
-    assert layout.has_min == (mins != -1)
-    if layout.has_min:
+    assert layout.scales_offset(1) == scales + (0 if "tq" in name else each)
+    assert (layout.min_bytes > 0) == (mins != -1)
+    assert layout.has_min == (mins != -1 or dmin != -1)
+    if layout.min_bytes:
         assert layout.mins_offset(1) == mins + each
     if layout.kind == "superblock":
         assert layout.d_offset == d
@@ -130,7 +161,7 @@ def test_tiles_follow_each_other_along_k_and_then_down(name: str) -> None:
     assert np.array_equal(pack(layout, raw, (rows, columns)), np.concatenate(tiles))
 
 
-@pytest.mark.parametrize("name", ["q4_0", "q5_0", "q8_0"])
+@pytest.mark.parametrize("name", ["q4_0", "q5_0", "q8_0", "iq4_nl", "mxfp4"])
 def test_the_block_that_fills_up_the_last_tile_is_zero(name: str) -> None:
     layout = LAYOUTS[name]
     packed = pack(layout, random_source(name, 16, 96), (16, 96)).reshape(2, layout.tile_bytes)
@@ -164,7 +195,7 @@ def test_unpacked_is_dequantized_in_every_small_shape(name: str) -> None:
 
 @pytest.mark.parametrize("name", BLOCKED + FLOATS)
 def test_slabs_rows_and_their_order_agree_in_a_larger_matrix(name: str) -> None:
-    layout, shape = LAYOUTS[name], (3001, 768)
+    layout, shape = LAYOUTS[name], (3001, 1792)
     raw = random_source(name, *shape)
     expected = dequantize(layout.quant.name, raw, shape).view(np.uint32)
     order = np.random.default_rng(5).permutation(shape[0])
@@ -192,8 +223,8 @@ def test_read_only_bytes_at_an_odd_address_pack_alike(name: str) -> None:
 
 def test_layouts_are_found_by_the_name_of_the_type() -> None:
     assert layout_named("Q4_K") is LAYOUTS["q4_k"]
-    with pytest.raises(SharkpackError, match="Quantisation type Q3_K is not supported"):
-        layout_named("Q3_K")
+    with pytest.raises(SharkpackError, match="Quantisation type Q8_K is not supported"):
+        layout_named("Q8_K")
 
 
 def test_what_cannot_be_packed_is_refused_at_the_call() -> None:

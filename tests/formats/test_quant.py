@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.quant import QUANT_TYPES, block_values, dequantize, quant_type
+from sharkpack.formats.quant.codebooks import codebook, signs_of_seven
 
 NAMES = tuple(QUANT_TYPES)
 F16_SPECIALS = (0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0xFE01, 0x7C01, 0x3C00)
@@ -18,9 +19,21 @@ HALVES = {  # where a block's float16 parameters lie
     "Q5_0": (0,),
     "Q5_1": (0, 2),
     "Q8_0": (0,),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
     "Q4_K": (0, 2),
     "Q5_K": (0, 2),
     "Q6_K": (208,),
+    "IQ2_XXS": (0,),
+    "IQ2_XS": (0,),
+    "IQ2_S": (0,),
+    "IQ3_XXS": (0,),
+    "IQ3_S": (0,),
+    "IQ1_S": (0,),
+    "IQ4_NL": (0,),
+    "IQ4_XS": (0,),
+    "TQ1_0": (52,),
+    "TQ2_0": (64,),
 }
 
 
@@ -46,7 +59,12 @@ def hostile_blocks(name: str) -> Iterator[NDArray[np.uint8]]:
             block = random.integers(0, 256, quant.block_bytes, np.uint8)
             for offset, value in zip(HALVES.get(name, ()), (first, second), strict=False):
                 block[offset : offset + 2] = np.frombuffer(value.to_bytes(2, "little"), np.uint8)
+            if name == "IQ1_M":  # its scale lies in four nibbles
+                block[49:56:2] = (block[49:56:2] & 15) | [(first >> shift & 15) << 4 for shift in (0, 4, 8, 12)]
             yield block
+    if name == "MXFP4":  # every scale there is
+        for exponent in range(256):
+            yield np.r_[np.uint8(exponent), random.integers(0, 256, 16, np.uint8)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,7 +110,10 @@ def test_decoded_codes_are_within_their_bits_and_give_the_values(name: str) -> N
     blocks = quant.decode(raw)
     assert blocks.codes.dtype == np.uint8
     assert blocks.codes.shape == (64, quant.block // quant.sub_block, quant.sub_block)
-    assert blocks.codes.max() == (1 << quant.bits) - 1
+    assert blocks.codes.max() == (
+        6 if quant.bits == 3 and quant.values else 2 if name == "TQ1_0" else 2**quant.bits - 1
+    )
+    assert quant.values is None or len(quant.values) == 2**quant.bits
     assert blocks.scales.shape == blocks.codes.shape[:2]
     assert (blocks.mins is not None) == quant.has_min == (quant.zero_point is None)
     values = block_values(quant, blocks).reshape(64, quant.block)
@@ -105,12 +126,37 @@ def test_vectors_and_unaligned_read_only_bytes_are_read() -> None:
     assert np.array_equal(dequantize("F32", raw, (7,)), values)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_codes_stand_for_is_a_byte_above_the_zero_point(name: str) -> None:
+    """So kernels can sum products of unsigned bytes and take the zero point off afterwards."""
+    quant = QUANT_TYPES[name]
+    if quant.values is not None:
+        lifted = [value + (quant.zero_point or 0) for value in quant.values]
+        assert min(lifted) == 0
+        assert max(lifted) < 256
+
+
+def test_every_type_that_llama_cpp_writes_is_there() -> None:
+    """All but intermediate results and integers, which are never weights, and two of the newest."""
+    never = {"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64", "NVFP4", "Q1_0"}
+    assert set(QUANT_TYPES) == {kind.name for kind in gguf.GGMLQuantizationType} - never
+
+
+def test_codebooks_are_those_of_gguf() -> None:
+    for name in ("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S"):
+        kind = getattr(gguf.quants, name)
+        kind.init_grid()
+        numbers = np.searchsorted(kind.grid_map, kind.grid.reshape(kind.grid_shape))
+        assert np.array_equal(codebook("iq1" if name == "IQ1_S" else name.lower()), numbers)
+    assert bytes(signs_of_seven()) == gguf.quants.IQ2_XXS.ksigns
+
+
 def test_an_unsupported_type_is_named_with_the_supported_ones() -> None:
     with pytest.raises(SharkpackError) as caught:
-        quant_type("IQ2_XXS")
+        quant_type("Q8_K")
     assert str(caught.value) == (
-        "Quantisation type IQ2_XXS is not supported; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, "
-        "Q4_K, Q5_K, Q6_K. Use a file quantised to one of those."
+        f"Quantisation type Q8_K is not supported; supported are {', '.join(NAMES)}. "
+        "Use a file quantised to one of those."
     )
 
 

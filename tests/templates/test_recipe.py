@@ -77,9 +77,12 @@ def test_a_tensor_of_another_shape(source: SourceModel) -> None:
 
 
 def test_a_type_that_nothing_packs(tmp_path: Path) -> None:
-    message = _refusal(tmp_path, types={"blk.0.attn_q.weight": "Q2_K"}, dim=256, ffn=256, head_dim=64)
-    supported = "BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0"
-    assert message == f"tensor 'blk.0.attn_q.weight' has type Q2_K; supported types: {supported}"
+    message = _refusal(tmp_path, types={"blk.0.attn_q.weight": "Q8_K"}, dim=256, ffn=256, head_dim=64)
+    supported = (
+        "BF16, F16, F32, IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, "
+        "Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, TQ1_0, TQ2_0"
+    )
+    assert message == f"tensor 'blk.0.attn_q.weight' has type Q8_K; supported types: {supported}"
 
 
 def test_tensors_that_nothing_uses(source: SourceModel) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sharkpack.formats.packing import LAYOUTS, pack
 from sharkpack.formats.quant import dequantize
+from tests.random_blocks import random_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +27,8 @@ class Matrix:
 def random_matrix(layout_name: str, n: int, k: int, seed: int = 0) -> Matrix:
     """An [n, k] matrix of about unit variance in that layout: every code, scale and minimum occurs."""
     layout, random = LAYOUTS[layout_name], np.random.default_rng(seed)
-    if layout.kind == "superblock":
-        raw = random.integers(0, 256, (n * k // 256, layout.quant.block_bytes), np.uint8)
-        scales = (random.uniform(0.5, 1.5, (len(raw), 2)) / {4: 200, 5: 400, 6: 1400}[layout.bits]).astype(np.float16)
-        at = 208 if layout.name == "q6_k" else 0
-        width = 2 if layout.name == "q6_k" else 4
-        raw[:, at : at + width] = scales.view(np.uint8)[:, :width]
+    if layout.kind == "superblock" or layout.values is not None:
+        raw = random_blocks(layout.quant.name, (n, k), 1.0, random)
     else:
         values = random.standard_normal((n, k)).astype(np.float32)
         if layout.name == "f16":

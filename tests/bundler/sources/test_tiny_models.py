@@ -63,6 +63,6 @@ def test_overrides_change_shape_types_and_keys(tmp_path: Path) -> None:
 
 
 def test_a_type_that_nothing_decodes_can_be_written(tmp_path: Path) -> None:
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", dim=256, ffn=256, head_dim=64, types={"blk.0.attn_q.weight": "Q2_K"})
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", dim=256, ffn=256, head_dim=64, types={"blk.0.attn_q.weight": "Q8_K"})
     with open_source(str(path)) as source:
-        assert source.tensor("blk.0.attn_q.weight").type_name == "Q2_K"
+        assert source.tensor("blk.0.attn_q.weight").type_name == "Q8_K"

@@ -10,7 +10,7 @@ from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from tests.templates.kernel_runner import KernelRunner, isas_here
 
-WIDTHS = (4, 5, 6, 8)
+WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 
 
 def _kernel(bits: int) -> Kernel:

@@ -1,6 +1,6 @@
 """The product kernels of every layout, activation precision and instruction set, against float64 products."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import cycle
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sharkpack.formats.packing import LAYOUTS
+from sharkpack.formats.packing import LAYOUTS, PackedLayout
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
@@ -43,19 +43,30 @@ class Case:
 
 
 def _cases() -> list[Case]:
-    """Every layout with every precision it takes; sizes and extras in turn, at steps that have no common factor.
+    """Every layout with every precision it takes, or with one where a layout before it differs in its numbers alone;
+    sizes and extras in turn, at steps that have no common factor.
 
     80 rows make two row tiles a workgroup and leave the last workgroup one.
     """
     sizes, extras = cycle((1, 15, 16, 17, 33, 80, 81)), cycle([(a, b) for a in (False, True) for b in (False, True)])
     narrow, wide, odd = cycle((32, 64, 96)), cycle((256, 512)), cycle((1, 7, 32))
-    found = []
+    found: list[Case] = []
+    seen = set()
     for layout in LAYOUTS.values():
         widths = {"float": odd, "simple": narrow, "superblock": wide}[layout.kind]
-        for activations in LEVELS[:1] if layout.kind == "float" else LEVELS:
+        form = _form(layout)
+        levels = LEVELS[:1] if layout.kind == "float" else LEVELS
+        for activations in levels if form not in seen else levels[len(found) % len(levels) :][:1]:
             n, k, (bias, residual) = next(sizes), next(widths), next(extras)
             found.append(Case(layout=layout.name, activations=activations, n=n, k=k, bias=bias, residual=residual))
+        seen.add(form)
     return found
+
+
+def _form(layout: PackedLayout) -> PackedLayout:
+    """The layout without the numbers in it that change nothing but numbers in a kernel."""
+    values = None if layout.values is None else ()
+    return replace(layout, name="", values=values, zero_point=layout.zero_point and 1, unit=1.0)
 
 
 CASES = _cases()
@@ -65,14 +76,21 @@ LIMITS: list[Case] = [
 
 
 def _cases_of(isa: Isa) -> list[Case]:
-    """All of them where the compiler is quick; elsewhere one a layout, its precision in turn: what differs between
-    instruction sets is below the layouts."""
+    """All of them on one instruction set; elsewhere one for each kind of codes, its precision in turn: what differs
+    between instruction sets is below the layouts."""
     if isa.name == "avx512vnni":
         return CASES
+    kinds = {_codes_of(layout): name for name, layout in reversed(LAYOUTS.items())}
     return [
         next(c for c in CASES if c.layout == name and (c.activations == LEVELS[i % 3] or LAYOUTS[name].kind == "float"))
-        for i, name in enumerate(LAYOUTS)
+        for i, name in enumerate(sorted(kinds.values()))
     ]
+
+
+def _codes_of(layout: PackedLayout) -> tuple[object, ...]:
+    """How codes become bytes, and how large those are; of codes that are the bytes, also how they are scaled."""
+    table = layout.values is not None
+    return layout.bits, layout.byte_bits, table or (layout.kind, layout.has_min, layout.blocks_per_tile)
 
 
 @cache
