@@ -33,6 +33,9 @@ def joint_matmul(parts: Sequence["Product"]) -> Kernel:
     k = parts[0].k
     finest: Activations = "int8_remainder" if any(part.remainder for part in parts) else "int8"
     inputs = [binding for part in parts for binding in part.inputs()]
+    nbytes = sum(part.bytes for part in parts)
+    for part in parts:
+        part.tiles = RowTiles(part.n, part.bytes, nbytes)
 
     def body(e: Emitter) -> None:
         _choose(e, "%group_x", [(part.tiles.groups, part.write) for part in parts])

@@ -10,7 +10,7 @@ from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, su
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
-PREFETCH_BYTES = 1024
+PREFETCH_BYTES = 2560
 """How far ahead of a single token's products the weights are asked for."""
 
 TileWriter = Callable[[list[str], str, list[str]], list[str]]

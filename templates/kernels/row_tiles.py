@@ -7,16 +7,21 @@ from sharkpack.templates.kernels.emitter import Emitter
 GROUP_BYTES = 128 * 1024
 """Weight bytes a workgroup reads: long enough for the memory to see its streams, few enough for threads to share."""
 
-FEWEST_GROUPS = 4
+
+FEWEST_GROUPS = 8
 """Small weights are shared out too: two threads that take unlike times need more than two parts."""
 
 
 class RowTiles:
-    """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile."""
+    """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile.
 
-    def __init__(self, n: int, nbytes: int) -> None:
+    kernel_bytes: what all workgroups of the kernel read, when that is more than this weight.
+    """
+
+    def __init__(self, n: int, nbytes: int, kernel_bytes: int | None = None) -> None:
         self.count = -(-n // 16)
-        share = min(GROUP_BYTES * self.count // nbytes, -(-self.count // FEWEST_GROUPS))
+        group_bytes = min(GROUP_BYTES, (kernel_bytes or nbytes) // FEWEST_GROUPS)
+        share = -(-group_bytes * self.count // nbytes)
         self.each = max(2, share - share % 2)
         self.groups = -(-self.count // self.each)
 
