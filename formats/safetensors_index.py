@@ -85,6 +85,8 @@ def _read_header(path: Path) -> tuple[bytes, int]:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if length > MAX_HEADER_BYTES and file.read(1) == b"{":
+                _fail(path, f"a header of {length} bytes; at most {MAX_HEADER_BYTES} are allowed")
             if size < _LENGTH_BYTES or not 2 <= length <= MAX_HEADER_BYTES:
                 _fail(path, "not a safetensors file (it does not begin with the length of a header)")
             if length > size - _LENGTH_BYTES:
