@@ -3,6 +3,7 @@
 Allocated once at their largest; a call fills a prefix and passes a view of it.
 """
 
+import math
 from typing import NamedTuple
 
 import iree.runtime as rt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from sharkpack.formats.errors import SharkpackError
 
 Int64Array = npt.NDArray[np.int64]
+Views = tuple[rt.HalBufferView, rt.HalBufferView, rt.HalBufferView, rt.HalBufferView]
 
 
 class Row(NamedTuple):
@@ -23,7 +25,7 @@ class Row(NamedTuple):
 
 
 class _Buffer:
-    """An int64 buffer of the device that is also a numpy array here; views and arrays are kept by shape."""
+    """An int64 buffer of the device that is also a numpy array here."""
 
     def __init__(self, allocator: rt.HalAllocator, elements: int) -> None:
         self._buffer = allocator.allocate_buffer(
@@ -33,18 +35,23 @@ class _Buffer:
         )
         self._mapping = self._buffer.map()
         self._array: Int64Array = self._mapping.asarray((elements,), np.dtype(np.int64))
-        self._recent: dict[tuple[int, ...], tuple[Int64Array, rt.HalBufferView]] = {}
 
     def shaped(self, *shape: int) -> tuple[Int64Array, rt.HalBufferView]:
         """The first elements as an array of `shape`, and the view that passes them to a function."""
-        known = self._recent.get(shape)
-        if known is None:
-            if len(self._recent) == 64:
-                self._recent.clear()
-            count = int(np.prod(shape))
-            view = rt.HalBufferView(self._buffer, shape, rt.HalElementType.INT_64)
-            known = self._recent[shape] = (self._array[:count].reshape(shape), view)
-        return known
+        view = rt.HalBufferView(self._buffer, shape, rt.HalElementType.INT_64)
+        return self._array[: math.prod(shape)].reshape(shape), view
+
+
+class _Shape:
+    """The arrays and views for `batch` rows of `width` tokens in up to `pages` pages."""
+
+    def __init__(self, buffers: tuple[_Buffer, _Buffer, _Buffer, _Buffer], batch: int, width: int, pages: int) -> None:
+        tokens, starts, lengths, page_ids = buffers
+        self.tokens, tokens_view = tokens.shaped(batch, width)
+        self.starts, starts_view = starts.shaped(batch)
+        self.lengths, lengths_view = lengths.shaped(batch)
+        self.page_ids, page_ids_view = page_ids.shaped(batch, pages)
+        self.views: Views = (tokens_view, starts_view, lengths_view, page_ids_view)
 
 
 class Arguments:
@@ -53,39 +60,56 @@ class Arguments:
     def __init__(self, allocator: rt.HalAllocator, *, rows: int, tokens: int, pages: int) -> None:
         self._max_tokens = max(tokens, rows)
         self._max_pages = pages
-        self._tokens = _Buffer(allocator, self._max_tokens)
-        self._starts = _Buffer(allocator, rows)
-        self._lengths = _Buffer(allocator, rows)
-        self._pages = _Buffer(allocator, rows * pages)
+        sizes = (self._max_tokens, rows, rows, rows * pages)
+        tokens_buffer, starts, lengths, page_ids = (_Buffer(allocator, size) for size in sizes)
+        self._buffers = (tokens_buffer, starts, lengths, page_ids)
+        self._shapes: dict[tuple[int, int, int], _Shape] = {}
+        self._written: tuple[int, int, list[list[int]]] | None = None
 
-    def fill(
-        self, rows: list[Row], batch: int
-    ) -> tuple[rt.HalBufferView, rt.HalBufferView, rt.HalBufferView, rt.HalBufferView]:
+    def fill(self, rows: list[Row], batch: int) -> Views:
         """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_ids).
 
         Padding rows are one token 0 at position 0 of page 0; a row's padding tokens are 0.
         Raises SharkpackError for more tokens than there is room for.
         """
-        width = max(len(row.tokens) for row in rows)
+        width = max([len(row.tokens) for row in rows])
         if batch * width > self._max_tokens:
             raise SharkpackError(
                 f"a call computes at most {self._max_tokens} tokens, padding included, and this is {batch * width}"
             )
-        page_width = self._page_width(max(len(row.pages) for row in rows))
-        tokens, tokens_view = self._tokens.shaped(batch, width)
-        starts, starts_view = self._starts.shaped(batch)
-        lengths, lengths_view = self._lengths.shaped(batch)
-        pages, pages_view = self._pages.shaped(batch, page_width)
-        tokens.fill(0)
-        pages.fill(0)
+        page_width = self._page_width(max([len(row.pages) for row in rows]))
+        shape = self._shape(batch, width, page_width)
+        if width > 1 or len(rows) < batch:
+            shape.tokens.fill(0)
         for i, row in enumerate(rows):
-            tokens[i, : len(row.tokens)] = row.tokens
-            starts[i] = row.start
-            lengths[i] = row.start + len(row.tokens)
-            pages[i, : len(row.pages)] = row.pages
-        starts[len(rows) :] = 0
-        lengths[len(rows) :] = 1
-        return tokens_view, starts_view, lengths_view, pages_view
+            count = len(row.tokens)
+            shape.tokens[i, :count] = row.tokens
+            shape.starts[i] = row.start
+            shape.lengths[i] = row.start + count
+        if len(rows) < batch:
+            shape.starts[len(rows) :] = 0
+            shape.lengths[len(rows) :] = 1
+        self._write_pages(shape.page_ids, rows)
+        return shape.views
+
+    def _write_pages(self, page_ids: Int64Array, rows: list[Row]) -> None:
+        """Decoding, a sequence goes on in the same pages for as many tokens as a page holds."""
+        batch, page_width = page_ids.shape
+        wanted = [row.pages for row in rows]
+        if self._written == (batch, page_width, wanted):
+            return
+        page_ids.fill(0)
+        for i, pages in enumerate(wanted):
+            page_ids[i, : len(pages)] = pages
+        self._written = (batch, page_width, [list(pages) for pages in wanted])
+
+    def _shape(self, batch: int, width: int, page_width: int) -> _Shape:
+        known = self._shapes.get((batch, width, page_width))
+        if known is None:
+            if len(self._shapes) == 64:
+                self._shapes.clear()
+            known = self._shapes[batch, width, page_width] = _Shape(self._buffers, batch, width, page_width)
+        return known
 
     def _page_width(self, pages: int) -> int:
         """A power of two: few shapes, and a program that gathers pages does not gather a whole context a token."""

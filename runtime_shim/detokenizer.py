@@ -53,10 +53,16 @@ class Detokenizer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._unfinished = False
 
     def push(self, token_id: int) -> str:
         """The text that this token completes; "" while a character is unfinished."""
-        return self._decoder.decode(self._vocabulary.piece(token_id))
+        piece = self._vocabulary.piece(token_id)
+        if piece.isascii() and not self._unfinished:
+            return piece.decode("ascii")
+        text = self._decoder.decode(piece)
+        self._unfinished = bool(self._decoder.getstate()[0])
+        return text
 
     def finish(self) -> str:
         """The replacement character for a character that was never finished, or ""."""

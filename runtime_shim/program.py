@@ -36,6 +36,8 @@ class Program:
     ) -> None:
         self.signature = archive.manifest.signature
         self.cache_pages = cache_pages
+        sizes = sorted(self.signature.batch_sizes)
+        self._batches = [next(size for size in sizes if size >= rows) for rows in range(sizes[-1] + 1)]
         self._prefill_chunk = prefill_chunk
         self._native = _Native(archive, target, device)
         # IREE dies when a buffer outlives its device, so they go in order, at the latest when the interpreter exits.
@@ -44,8 +46,7 @@ class Program:
 
     def batch_size(self, rows: int) -> int:
         """The smallest exported batch size that holds `rows`, or the largest there is."""
-        sizes = sorted(self.signature.batch_sizes)
-        return next((size for size in sizes if size >= rows), sizes[-1])
+        return self._batches[min(rows, len(self._batches) - 1)]
 
     def call(self, entry: Entry, rows: list[Row]) -> Logits:
         """Compute the rows' new tokens. Returns f32 [len(rows), V], the logits after each row's last token.

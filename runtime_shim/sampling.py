@@ -4,14 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.likeliest import Indices, Logits, draw, largest, nucleus
 
-Logits = npt.NDArray[np.float32]
-
-# Sorting a row of 262,144 takes 20 ms; the nucleus nearly always lies in these many, found in 2.
-_NUCLEUS_GUESS = 1024
+_COLDEST = 1e-37
+"""A temperature that float32 still divides by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +59,12 @@ class Sampler:
             raise SharkpackError("the program returned logits that are not finite: the bundle or its target is broken")
         if self._random is None:
             return best
-        tokens, values = _candidates(logits, self.sampling, float(logits[best]))
-        scaled = (values.astype(np.float64) - float(logits[best])) / self.sampling.temperature
-        cumulative = np.exp(scaled).cumsum()
-        draw = self._random.random() * cumulative[-1]
-        return int(tokens[min(int(cumulative.searchsorted(draw, side="right")), len(tokens) - 1)])
+        tokens = _candidates(logits, self.sampling, float(logits[best]))
+        values = logits if tokens is None else logits[tokens]
+        with np.errstate(over="ignore"):  # what is too unlikely for float32 has weight 0
+            weights = np.exp((values - logits[best]) / max(self.sampling.temperature, _COLDEST))
+        drawn = draw(weights, self._random.random())
+        return drawn if tokens is None else int(tokens[drawn])
 
 
 def _require(holds: bool, name: str, found: object, expected: str) -> None:
@@ -81,27 +80,15 @@ def _penalised(logits: Logits, recent: list[int], penalty: float) -> Logits:
     return logits
 
 
-def _candidates(logits: Logits, sampling: Sampling, best: float) -> tuple[npt.NDArray[np.int64], Logits]:
-    """What top-k, top-p and min-p leave, the likeliest first where a filter sorts: token ids and their logits."""
-    tokens = np.arange(len(logits))
+def _candidates(logits: Logits, sampling: Sampling, best: float) -> Indices | None:
+    """The tokens that top-k, top-p and min-p leave, in that order; None for all."""
+    tokens: Indices | None = None
     if 0 < sampling.top_k < len(logits):
-        tokens = np.argpartition(logits, -sampling.top_k)[-sampling.top_k :]
+        tokens = largest(logits, sampling.top_k)
     if sampling.top_p < 1.0:
-        tokens = _nucleus(logits, tokens, sampling.top_p, best)
+        left = nucleus(logits if tokens is None else logits[tokens], sampling.top_p)
+        tokens = left if tokens is None else tokens[left]
     if sampling.min_p > 0.0:
-        tokens = tokens[logits[tokens] >= best + math.log(sampling.min_p)]
-    return tokens, logits[tokens]
-
-
-def _nucleus(logits: Logits, tokens: npt.NDArray[np.int64], top_p: float, best: float) -> npt.NDArray[np.int64]:
-    """The fewest likeliest of `tokens` whose probabilities, among `tokens`, add up to `top_p`."""
-    values = logits[tokens]
-    weights = np.exp(values.astype(np.float64) - best)
-    wanted = top_p * weights.sum()
-    if len(tokens) > _NUCLEUS_GUESS:
-        likeliest = np.argpartition(values, -_NUCLEUS_GUESS)[-_NUCLEUS_GUESS:]
-        if weights[likeliest].sum() >= wanted:
-            tokens, values, weights = tokens[likeliest], values[likeliest], weights[likeliest]
-    order = np.argsort(-values, kind="stable")
-    count = int(weights[order].cumsum().searchsorted(wanted)) + 1
-    return tokens[order[:count]]
+        least = best + math.log(sampling.min_p)
+        tokens = np.flatnonzero(logits >= least) if tokens is None else tokens[logits[tokens] >= least]
+    return tokens

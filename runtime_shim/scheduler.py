@@ -117,8 +117,10 @@ class Scheduler:
     def _schedule(self) -> Step | None:
         self._tidy()
         self._admit()
-        prefilling = [sequence for sequence in self._running if sequence.pending > 1]
-        decoding = [sequence for sequence in self._running if sequence.pending == 1]
+        prefilling: list[Sequence] = []
+        decoding: list[Sequence] = []
+        for sequence in self._running:
+            (decoding if sequence.pending == 1 else prefilling).append(sequence)
         # A long prompt does not silence those who are talking: chunks and decode steps take turns.
         if prefilling and (self._decoded_last or not decoding):
             self._decoded_last = False
@@ -161,9 +163,10 @@ class Scheduler:
             if sequence.state is State.RUNNING and self._grow(sequence):
                 rows.append(sequence)
         rows = [sequence for sequence in rows if sequence.state is State.RUNNING]
-        for sequence in rows:  # to the back: with more than a batch holds, all have their turn
-            self._running.remove(sequence)
-            self._running.append(sequence)
+        if len(rows) < len(self._running):
+            for sequence in rows:  # to the back: with more than a batch holds, all have their turn
+                self._running.remove(sequence)
+                self._running.append(sequence)
         return Step(entry="decode", sequences=tuple(rows), counts=(1,) * len(rows)) if rows else None
 
     def _grow(self, sequence: Sequence) -> bool:

@@ -37,11 +37,10 @@ def test_garbage_is_collected_again_afterwards(sharkpack: Sharkpack, bundle: Pat
 def test_generating_makes_no_cycles(bundle: Path) -> None:
     """So that a run, which does not collect garbage, takes no more memory the longer it goes on."""
     with Engine.open(bundle, threads=1) as engine:
-        found = []
-        for length in (2, 5, 50):
-            list(engine.generate("Hello", max_tokens=length))
-            found.append(gc.collect())
-    assert found[1] == found[2]
+        list(engine.generate("Hello", max_tokens=2))
+        gc.collect()
+        generated = engine.generate("Hello", max_tokens=80).result.token_ids
+        assert gc.collect() < len(generated)
 
 
 def test_json(sharkpack: Sharkpack, bundle: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim.sampling import Logits, Sampler, Sampling
+from sharkpack.runtime_shim.likeliest import Logits
+from sharkpack.runtime_shim.sampling import Sampler, Sampling
 
 PROBABILITIES = np.array([0.5, 0.25, 0.15, 0.07, 0.03])
 LOGITS: Logits = np.log(PROBABILITIES).astype(np.float32)
@@ -60,6 +61,13 @@ def test_the_nucleus_is_the_same_with_many_tokens() -> None:
         count = int((weights[order].cumsum() / weights.sum()).searchsorted(top_p)) + 1
         sampler = Sampler(Sampling(temperature=3.0, top_p=top_p, seed=0))
         assert {sampler.choose(logits, []) for _ in range(30)} <= set(order[:count].tolist())
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-37, 1e-5])
+def test_next_to_no_temperature_takes_the_likeliest(temperature: float) -> None:
+    logits = np.array([-1e9, 2.0, 2.5, -math.inf], np.float32)
+    sampler = Sampler(Sampling(temperature=temperature, seed=0))
+    assert {sampler.choose(logits, []) for _ in range(20)} == {2}
 
 
 def test_a_seed_gives_the_same_tokens_and_another_seed_others() -> None:
