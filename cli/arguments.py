@@ -25,6 +25,14 @@ def positive_integer(text: str) -> int:
     return value
 
 
+def natural_number(text: str) -> int:
+    """`text` as a whole number, zero or above."""
+    value = _integer(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below zero")
+    return value
+
+
 def batch_sizes(text: str) -> tuple[int, ...]:
     """`text` such as "1,4" as ascending, distinct batch sizes."""
     sizes = tuple(positive_integer(part.strip()) for part in text.split(","))

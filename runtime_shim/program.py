@@ -5,6 +5,7 @@ Knows the ABI (formats.manifest.Signature); does not know what the rows mean or 
 
 import hashlib
 import weakref
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import iree.runtime as rt
@@ -75,6 +76,13 @@ class Program:
         batch = self.batch_size(1)
         self._native.invoke(f"prefill_bs{batch}", *self._native.arguments.fill([row], batch))
         return self._native.invoke_head()[: len(row.tokens)]
+
+    def run(self, function: str, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Call an entry point on all of its arguments, a cache among them, and copy out all of its results.
+
+        For looking at single calls: the program's own cache takes no part, and nothing is checked.
+        """
+        return self._native.run(function, arrays)
 
     @property
     def closed(self) -> bool:
@@ -159,6 +167,15 @@ class _Native:
         if HEAD not in self._functions:
             raise SharkpackError("this bundle's program gives no logits but the last token's: build it again")
         return self._read(self._call(HEAD, self._hidden))
+
+    def run(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Call with arrays, which are copied, and copy what comes back."""
+        outputs = self._call(name, *(rt.asdevicearray(self._device, array)._buffer_view for array in arrays))
+        views = [outputs.get_as_object(index, rt.HalBufferView) for index in range(outputs.size)]
+        return [
+            view.map().asarray(view.shape, np.dtype(rt.HalElementType.map_to_dtype(view.element_type))).copy()
+            for view in views
+        ]
 
     def _call(self, name: str, *arguments: rt.HalBufferView) -> Any:
         inputs, outputs = rt.VmVariantList(5), rt.VmVariantList(3)
