@@ -1,6 +1,7 @@
 """How writing an archive fails: in a sentence, and without a trace on the disk."""
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -8,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO
 
 import pytest
 
@@ -166,8 +166,8 @@ def test_space_is_asked_for_before_writing(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def open_full() -> IO[bytes]:
-    return Path("/dev/full").open("wb")
+def open_full() -> io.FileIO:
+    return Path("/dev/full").open("wb", buffering=0)
 
 
 def test_full_disk_says_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +176,20 @@ def test_full_disk_says_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(SharkpackError, match=message), ArchiveWriter(tmp_path / "x.shark") as archive:
         archive.add("a", bytes(20_000))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_blocks_are_written_whole_and_in_order(tmp_path: Path) -> None:
+    """Pieces of many sizes, over several blocks, and one put over the beginning at the end."""
+    path, wanted = tmp_path / "x", bytearray()
+    file = OutputFile(path, overwrite=False)
+    for i, size in enumerate((1, 0, (4 << 20) - 1, 5 << 20, 3, 9 << 20, 70_001)):
+        wanted += bytes([i + 1]) * size
+        file.write(bytes([i + 1]) * size)
+    file.overwrite_at(2, b"over")
+    wanted[2:6] = b"over"
+    file.write(b"end")
+    file.publish()
+    assert path.read_bytes() == wanted + b"end"
 
 
 def test_file_size_limit_is_a_clear_error(tmp_path: Path) -> None:
