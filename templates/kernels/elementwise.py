@@ -5,20 +5,36 @@ from sharkpack.templates.kernels.halves import narrow, widen
 
 TAYLOR = (1.98412698e-4, 1.38888889e-3, 8.33333333e-3, 4.16666667e-2, 0.166666667, 0.5, 1.0, 1.0)
 
+ROUNDING = 1.5 * 2.0**23
+"""Added to a float32 below 2^22, it leaves no bits for a fraction: the sum is rounded to a whole number."""
+
 
 def exp(e: Emitter, x: str) -> str:
     """exp(x), relative error below 3e-7, for x clamped to [-87.3, 88.3]: x = n ln 2 + r, Taylor series in r."""
-    x = e.float_op("maximumf", x, e.floats(-87.3))
-    x = e.float_op("minimumf", x, e.floats(88.3))
-    n = e.op(f"math.roundeven {e.float_op('mulf', x, e.floats(1.44269504))} : {F32}")
+    x = e.larger(e.floats(-87.3), x)
+    x = e.smaller(e.floats(88.3), x)
+    shifted = e.fma(x, e.floats(1.44269504), e.floats(ROUNDING))
+    n = e.float_op("subf", shifted, e.floats(ROUNDING))
     r = e.fma(n, e.floats(-0.693359375), x)  # ln 2 in two parts, so that the product is exact
     r = e.fma(n, e.floats(2.12194440e-4), r)
     p = e.floats(TAYLOR[0])
     for coefficient in TAYLOR[1:]:
         p = e.fma(p, r, e.floats(coefficient))
-    exponent = e.op(f"arith.addi {e.op(f'arith.fptosi {n} : {F32} to {I32}')}, {e.integers(127)} : {I32}")
-    power = e.bitcast(e.op(f"arith.shli {exponent}, {e.integers(23)} : {I32}"), I32, F32)
+    # The low bits of `shifted` are n: shifted to the exponent's place, all others fall off.
+    exponent = e.op(f"arith.shli {e.bitcast(shifted, F32, I32)}, {e.integers(23)} : {I32}")
+    power = e.bitcast(e.op(f"arith.addi {exponent}, {e.integers(127 << 23)} : {I32}"), I32, F32)
     return e.float_op("mulf", p, power)
+
+
+def round_even(e: Emitter, x: str) -> str:
+    """x rounded to a whole number, halves to even, for |x| < 2^22. `math.roundeven` becomes some thirty operations."""
+    return e.float_op("subf", e.float_op("addf", x, e.floats(ROUNDING)), e.floats(ROUNDING))
+
+
+def largest_magnitude(e: Emitter, x: str) -> str:
+    """max |x| over the lanes, a scalar; NaN if any is. Without its sign a float is in the order of its bits."""
+    bits = e.op(f"arith.andi {e.bitcast(x, F32, I32)}, {e.integers(0x7FFFFFFF)} : {I32}")
+    return e.op(f"arith.bitcast {e.reduce('maxsi', bits, I32)} : i32 to f32")
 
 
 def sigmoid_times(e: Emitter, x: str, factor: str) -> str:
@@ -42,18 +58,18 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
     """
     block = e.op(f"arith.divui {tile}, {e.index(2)} : index")
     half = e.op(f"arith.remui {tile}, {e.index(2)} : index")
-    largest = e.reduce("maximumf", e.op(f"math.absf {x} : {F32}"))
+    largest = largest_magnitude(e, x)
     d = e.op(f"arith.mulf {largest}, {e.float(1.0 / 127.0)} : f32")
     # A half of zeros (or of numbers so small that 127 / max overflows) has codes of zero, not NaN.
     tiny = e.op(f"arith.maximumf {largest}, {e.float(1e-30)} : f32")
     exact = e.float_op("mulf", x, e.splat(e.op(f"arith.divf {e.float(127.0)}, {tiny} : f32")))
-    rounded = e.op(f"math.roundeven {exact} : {F32}")
+    rounded = round_even(e, exact)
     total = _store_codes(e, rounded, "codes", row, tile)
     e.store_scalar(d, "scales", [row, block, half])
     e.store_scalar(e.op(f"arith.mulf {total}, {d} : f32"), "scales", [row, block, e.add(half, 2)])
     if remainder:
         left = e.float_op("mulf", e.float_op("subf", exact, rounded), e.floats(256.0))
-        left = e.float_op("minimumf", e.op(f"math.roundeven {left} : {F32}"), e.floats(127.0))
+        left = e.smaller(round_even(e, left), e.floats(127.0))
         total = _store_codes(e, left, "remainders", row, tile)
         fine = e.op(f"arith.mulf {d}, {e.float(1.0 / 256.0)} : f32")
         e.store_scalar(e.op(f"arith.mulf {total}, {fine} : f32"), "remainder_sums", [row, block, half])

@@ -124,6 +124,18 @@ class Emitter:
             return self.op(f"math.fma {a}, {b}, {c} : {type}")
         return self.float_op("addf", self.float_op("mulf", a, b, type), c, type)
 
+    def larger(self, a: str, b: str) -> str:
+        """The larger of two vectors; b where either is NaN: one instruction, as `arith.maximumf` is not."""
+        return self._select("ogt", a, b)
+
+    def smaller(self, a: str, b: str) -> str:
+        """The smaller of two vectors; b where either is NaN."""
+        return self._select("olt", a, b)
+
+    def _select(self, predicate: str, a: str, b: str) -> str:
+        chosen = self.op(f"arith.cmpf {predicate}, {a}, {b} : {F32}")
+        return self.op(f"arith.select {chosen}, {a}, {b} : vector<16xi1>, {F32}")
+
     def bitcast(self, value: str, source: str, target: str) -> str:
         return self.op(f"vector.bitcast {value} : {source} to {target}")
 
