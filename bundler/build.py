@@ -22,10 +22,10 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     """Build one bundle. Raises SharkpackError for anything that a user can mend; nothing is left half-written."""
     steps = Steps(progress)
     cache = CompileCache.of_user() if options.cache else None
-    with open_source(options.source) as source:
+    output = output_file(options)
+    with open_source(options.source, progress) as source:
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
-            output = output_file(options)
             plan = make_plan(source if quantized is None else quantized.model, options)
         modules = make_modules(plan, cache, steps)
         with ArchiveWriter(output, overwrite=options.force) as archive:

@@ -44,7 +44,7 @@ def describe(plan: BuildPlan, members: list[Member]) -> Manifest:
             trained_context_length=source.integer("context_length"),
             license=source.license,
         ),
-        source=Source(kind=source.kind, file=source.path.name, size=source.size, sha256=source.sha256()),
+        source=Source(kind=source.kind, file=source.origin, size=source.size, sha256=source.sha256()),
         producer=Producer(
             sharkpack=__version__,
             iree_compiler=importlib.metadata.version("iree-base-compiler"),

@@ -43,7 +43,7 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
     """Write program, parameters, code, tokenizer, signature and commands to `folder`, which must be new or empty."""
     steps = Steps(progress)
     cache = CompileCache.of_user() if options.cache else None
-    with open_source(options.source) as source, output_folder(folder) as out:
+    with open_source(options.source, progress) as source, output_folder(folder) as out:
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             plan = make_plan(source if quantized is None else quantized.model, options)

@@ -58,6 +58,10 @@ class Advance(Protocol):
 
 
 class Progress(Protocol):
-    """Shows steps; `total` is in whatever unit the step advances by, None where it is not known."""
+    """Shows steps; `total` is in whatever unit the step advances by, None where it is not known. `shown` says whether
+    anybody sees them."""
+
+    @property
+    def shown(self) -> bool: ...
 
     def step(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]: ...

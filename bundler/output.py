@@ -3,24 +3,30 @@
 from pathlib import Path
 
 from sharkpack.bundler.options import BuildOptions
+from sharkpack.bundler.sources.locate import is_remote, remote_name
 from sharkpack.formats.errors import SharkpackError
 
 
 def output_file(options: BuildOptions) -> Path:
     """The path that a build writes. Raises SharkpackError where it cannot, or must not."""
-    output = options.output or _beside(Path(options.source))
+    output = options.output or default_output(options.source)
     if output.is_dir():
         raise SharkpackError(f"output {output} is a directory; give the name of a file with -o")
     if not output.parent.is_dir():
         raise SharkpackError(f"folder {output.parent} does not exist; make it first, or choose another with -o")
-    if output.exists() and output.samefile(options.source):
+    if output.exists() and Path(options.source).exists() and output.samefile(options.source):
         raise SharkpackError(f"output {output} is the source itself; choose another name with -o")
     if output.exists() and not options.force:
         raise SharkpackError(f"output {output} exists; choose another name with -o, or replace it with --force")
     return output
 
 
-def _beside(source: Path) -> Path:
-    """model.shark for model.gguf, and for the folder model: dots in a folder's name begin no suffix."""
+def default_output(argument: str) -> Path:
+    """model.shark for model.gguf and for the folder model; for a model that is fetched, here, under its name."""
+    if is_remote(argument):
+        return Path(f"{remote_name(argument)}.shark")
+    source = Path(argument)
+    if not source.is_dir():
+        return source.with_suffix(".shark")
     folder = source.resolve() if source.name in ("", "..") else source
-    return folder.with_name(f"{folder.name}.shark") if source.is_dir() else source.with_suffix(".shark")
+    return folder.with_name(f"{folder.name}.shark")

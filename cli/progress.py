@@ -18,12 +18,17 @@ class Step(Protocol):
 class SilentProgress:
     """Shows nothing: for pipes, logs and --quiet."""
 
+    shown = False
+
     def step(self, name: str, total: int | None = None) -> AbstractContextManager[Step]:
         return nullcontext(_SilentStep())
 
 
 class TerminalProgress:
-    """One bar a step on stderr; a finished step stays on screen with the time it took."""
+    """One bar a step on stderr; a finished step stays on screen with the time it took. Draws from the first step on:
+    what goes before may have bars of its own."""
+
+    shown = True
 
     def __init__(self, bars: "rich.progress.Progress") -> None:
         self._bars = bars
@@ -31,6 +36,7 @@ class TerminalProgress:
     @contextmanager
     def step(self, name: str, total: int | None = None) -> Iterator[Step]:
         """`total` in any unit that `advance` counts too; None shows that work goes on, without a measure."""
+        self._bars.start()
         task = self._bars.add_task(name, total=total)
         yield _TerminalStep(self._bars, task)
         done = self._bars.tasks[self._bars.task_ids.index(task)]
@@ -47,8 +53,11 @@ def show_progress(*, quiet: bool) -> Iterator[SilentProgress | TerminalProgress]
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    bars = Progress(*columns, console=Console(stderr=True))
+    try:
         yield TerminalProgress(bars)
+    finally:
+        bars.stop()
 
 
 class _SilentStep:

@@ -16,7 +16,7 @@ THIRD_PARTY = {
     "formats": {"numpy", "zstandard"},
     "runtime_shim": {"iree.runtime", "numpy", "tokenizers", "jinja2"},
     "templates": {"iree.compiler", "iree.turbine", "jinja2", "numpy", "torch"},
-    "bundler": {"iree.compiler", "iree.turbine", "numpy", "tokenizers", "torch"},
+    "bundler": {"huggingface_hub", "iree.compiler", "iree.turbine", "numpy", "tokenizers", "torch"},
     "cli": {"rich"},
 }
 

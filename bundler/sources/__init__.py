@@ -1,15 +1,21 @@
 """Where models come from. Opening one reads its description; weights are read tensor by tensor, later."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharkpack.bundler.sources.gguf_source import open_gguf
 from sharkpack.bundler.sources.huggingface import open_checkpoint
+from sharkpack.bundler.sources.locate import is_remote, locate
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.gguf import MAGIC as GGUF_MAGIC
+
+if TYPE_CHECKING:
+    from sharkpack.bundler.options import Progress
 
 __all__ = ["SourceModel", "SourceTensor", "TokenType", "TokenizerFiles", "TokenizerSource", "open_source"]
 
@@ -19,16 +25,28 @@ SOURCES: dict[bytes, Callable[[Path], SourceModel]] = {
 }
 
 
-def open_source(argument: str) -> SourceModel:
-    """Open the model that `argument` names (a path for now); SharkpackError when no kind of source fits it."""
-    path = Path(argument)
+def open_source(argument: str, progress: "Progress | None" = None) -> SourceModel:
+    """Open the model that `argument` names: a path, or `hf:owner/name[@revision][:file]` on the hub.
+
+    What is not on this machine is fetched first, and `progress` shows it. SharkpackError when no kind of source fits.
+    """
+    if not is_remote(argument):
+        return _open_path(Path(argument))
+    found = locate(argument, progress)
+    source = _open_path(found.path)
+    return replace(source, name=found.name or source.name, origin=found.origin or source.origin)
+
+
+def _open_path(path: Path) -> SourceModel:
     if path.is_dir():
         return open_checkpoint(path)
     try:
         with path.open("rb") as file:
             start = file.read(max(map(len, SOURCES)))
     except FileNotFoundError as error:
-        raise SharkpackError(f"{path}: no such file; expected a GGUF file or a checkpoint's folder") from error
+        raise SharkpackError(
+            f"{path}: no such file; expected a GGUF file, a checkpoint's folder, or hf:owner/name"
+        ) from error
     except OSError as error:
         raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
     for magic, open_model in SOURCES.items():

@@ -33,6 +33,7 @@ def _describe(file: GGUFFile) -> SourceModel:
         kind="gguf",
         path=file.path,
         files=(file.path,),
+        origin=file.path.name,
         size=file.size,
         architecture=metadata.text("general.architecture"),
         name=metadata.text("general.name", "") or file.path.stem,

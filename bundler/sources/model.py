@@ -53,12 +53,13 @@ class SourceModel:
 
     ggml_row_order: rows of q and k are in the order that ggml wants: of the architectures whose rotation pairs
     neighbours there (Llama), rows (2i, 2i + 1) of a head are rotated together. Otherwise, as published, i and i + half.
-    files: all that it is read from.
+    files: all that it is read from. origin: what a bundle says that it was built from.
     """
 
     kind: str
     path: Path
     files: tuple[Path, ...] = field(repr=False)
+    origin: str
     size: int
     architecture: str
     name: str

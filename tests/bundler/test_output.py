@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.output import output_file
+from sharkpack.bundler.output import default_output, output_file
 from sharkpack.formats.errors import SharkpackError
 
 
@@ -32,6 +32,25 @@ def _refusal(source: Path, **options: Any) -> str:
 def test_beside_the_source(source: Path) -> None:
     assert _output(source) == source.with_suffix(".shark")
     assert not _output(source).exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [
+        ("hf:owner/Model-0.5B", "Model-0.5B.shark"),
+        ("hf:owner/Model-0.5B@main:sub/model-q4_0.gguf", "model-q4_0.shark"),
+    ],
+)
+def test_a_model_that_is_fetched_goes_here_under_its_name(argument: str, name: str) -> None:
+    assert default_output(argument) == Path(name)
+
+
+def test_dots_in_the_name_of_a_folder_are_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "Model-0.5B"
+    folder.mkdir()
+    assert default_output(f"{folder}/") == tmp_path / "Model-0.5B.shark"
+    monkeypatch.chdir(folder)
+    assert default_output(".") == tmp_path / "Model-0.5B.shark"
 
 
 def test_output_exists(source: Path) -> None:

@@ -58,6 +58,7 @@ def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards
     return SourceModel(
         kind="safetensors",
         path=folder,
+        origin=name,
         files=(config.path, *(file.path for file in shards.files)),
         size=sum(file.size for file in shards.files),
         architecture=how.architecture,
