@@ -3,6 +3,7 @@
 import argparse
 import gc
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,13 @@ examples:
   sharkpack run model.shark --temperature 0.7 --top-p 0.9 --seed 1 "Write a haiku."
   cat question.txt | sharkpack run model.shark - --stats
   sharkpack run model.shark "Hello" --json
+  sharkpack run model.gguf "Hello" --reference
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("bundle", metavar="FILE", type=Path, help="a .shark file")
+    parser.add_argument("bundle", metavar="FILE", type=Path, help="a .shark file; with --reference, a source model")
     parser.add_argument("prompt", metavar="PROMPT", help="the prompt; - reads it from standard input")
     parser.add_argument("--raw", action="store_true", help="complete the prompt as it is: no chat template")
     parser.add_argument("--system", metavar="TEXT", help="a system message before the prompt")
@@ -83,6 +85,11 @@ def _add_machine_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--context", metavar="TOKENS", type=positive_integer, help="room for prompt and text (default: the bundle's)"
     )
+    group.add_argument(
+        "--reference",
+        action="store_true",
+        help="run a model that 'sharkpack build' takes, in torch and float32, with nothing compiled: exact, and slow",
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -96,27 +103,35 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from sharkpack.runtime_shim import Bundle, Engine
-
     sampling = read_sampling(arguments)
-    with Bundle.open(arguments.bundle) as bundle:
-        prompt = compose_prompt(arguments, has_template=bundle.manifest.tokenizer.chat_template is not None)
-        with Engine.open(
-            bundle,
-            device=arguments.device,
-            target=arguments.target,
-            threads=arguments.threads,
-            context=arguments.context,
-        ) as engine:
-            generation = engine.generate(
-                prompt, max_tokens=arguments.max_tokens, sampling=sampling, stop=arguments.stop, raw=arguments.raw
-            )
-            completed = follow(generation, silent=arguments.json)
-            if arguments.json:
-                _print_json(generation.result)
-            if arguments.stats:
-                _print_stats(engine, generation.result)
+    with _open_engine(arguments) as engine:
+        template = engine.bundle.manifest.tokenizer.chat_template
+        prompt = compose_prompt(arguments, has_template=template is not None)
+        generation = engine.generate(
+            prompt, max_tokens=arguments.max_tokens, sampling=sampling, stop=arguments.stop, raw=arguments.raw
+        )
+        completed = follow(generation, silent=arguments.json)
+        if arguments.json:
+            _print_json(generation.result)
+        if arguments.stats:
+            _print_stats(engine, generation.result)
     return 0 if completed else 130
+
+
+def _open_engine(arguments: argparse.Namespace) -> AbstractContextManager["Engine"]:
+    if not arguments.reference:
+        from sharkpack.runtime_shim import Engine
+
+        machine = {name: getattr(arguments, name) for name in ("device", "target", "threads", "context")}
+        return Engine.open(arguments.bundle, **machine)
+    from sharkpack.cli.build import require_compiler
+
+    if arguments.target is not None or arguments.device != "auto":
+        raise SharkpackError("--reference compiles nothing, so that it has no --target and no --device: leave them out")
+    require_compiler()
+    from sharkpack.cli.reference import reference_engine
+
+    return reference_engine(str(arguments.bundle), context=arguments.context, threads=arguments.threads)
 
 
 def read_sampling(arguments: argparse.Namespace) -> "Sampling":

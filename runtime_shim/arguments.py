@@ -4,6 +4,7 @@ Allocated once at their largest; a call fills a prefix and passes a view of it.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import iree.runtime as rt
@@ -66,7 +67,7 @@ class Arguments:
         self._shapes: dict[tuple[int, int, int], _Shape] = {}
         self._written: tuple[int, int, list[list[int]]] | None = None
 
-    def fill(self, rows: list[Row], batch: int) -> Views:
+    def fill(self, rows: Sequence[Row], batch: int) -> Views:
         """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_ids).
 
         Padding rows are one token 0 at position 0 of page 0; a row's padding tokens are 0.
@@ -92,7 +93,7 @@ class Arguments:
         self._write_pages(shape.page_ids, rows)
         return shape.views
 
-    def _write_pages(self, page_ids: Int64Array, rows: list[Row]) -> None:
+    def _write_pages(self, page_ids: Int64Array, rows: Sequence[Row]) -> None:
         """Decoding, a sequence goes on in the same pages for as many tokens as a page holds."""
         batch, page_width = page_ids.shape
         wanted = [row.pages for row in rows]

@@ -14,6 +14,7 @@ import numpy as np
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.signature import Signature
 from sharkpack.runtime_shim.bundle import Bundle
+from sharkpack.runtime_shim.computation import Computation
 from sharkpack.runtime_shim.detokenizer import Vocabulary
 from sharkpack.runtime_shim.generation import Completion, Generation
 from sharkpack.runtime_shim.hal_device import choose_device, open_device
@@ -36,7 +37,7 @@ class Engine:
     One call of the program happens at a time; generations may be read from several threads.
     """
 
-    def __init__(self, bundle: Bundle, program: Program, *, context_length: int, prefill_chunk: int) -> None:
+    def __init__(self, bundle: Bundle, program: Computation, *, context_length: int, prefill_chunk: int) -> None:
         self.bundle = bundle
         self.context_length = context_length
         self.load_ms = 0.0

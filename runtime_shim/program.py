@@ -49,7 +49,7 @@ class Program:
         """The smallest exported batch size that holds `rows`, or the largest there is."""
         return self._batches[min(rows, len(self._batches) - 1)]
 
-    def call(self, entry: Entry, rows: list[Row]) -> Logits:
+    def call(self, entry: Entry, rows: Sequence[Row]) -> Logits:
         """Compute the rows' new tokens. Returns f32 [len(rows), V], the logits after each row's last token.
 
         The array is the device's own memory: read it before the next call, and keep no reference. At most as many
@@ -93,7 +93,7 @@ class Program:
         """Give everything back; what was mapped from the archive may be unmapped afterwards."""
         self._release()
 
-    def _check(self, rows: list[Row]) -> None:
+    def _check(self, rows: Sequence[Row]) -> None:
         """The program trusts its inputs and would read outside its memory: nothing wrong may pass here."""
         if self.closed:
             raise SharkpackError("the engine is closed")

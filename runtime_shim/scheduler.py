@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.arguments import Row
+from sharkpack.runtime_shim.computation import Computation
 from sharkpack.runtime_shim.pages import PagePool
-from sharkpack.runtime_shim.program import Entry, Logits, Program
+from sharkpack.runtime_shim.program import Entry, Logits
 from sharkpack.runtime_shim.sequence import Sequence, State
 
 
@@ -25,7 +26,7 @@ class Step:
 class Scheduler:
     """Admits prompts while pages last, prefills them in chunks, decodes together, and queues what does not fit."""
 
-    def __init__(self, program: Program, pool: PagePool, *, context_length: int, prefill_chunk: int) -> None:
+    def __init__(self, program: Computation, pool: PagePool, *, context_length: int, prefill_chunk: int) -> None:
         self._program = program
         self._pool = pool
         self._page_size = program.signature.page_size

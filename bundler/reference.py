@@ -1,0 +1,117 @@
+"""A recipe run by torch itself, in float32, over the weights as they would be packed: slow, exact, nothing compiled.
+
+It is called as a compiled program is, so that the runtime's engine can generate with it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sharkpack.bundler.describe import describe
+from sharkpack.bundler.options import BuildOptions, Progress
+from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.weights import pieces
+from sharkpack.formats.manifest import Manifest
+from sharkpack.formats.signature import Signature
+from sharkpack.templates.recipe import CausalModel
+
+SCORED_TOKENS = 64
+
+
+class Row(Protocol):
+    """A sequence's new tokens, the position of the first, and the pages that it has so far."""
+
+    @property
+    def tokens(self) -> list[int]: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def pages(self) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A source model ready to run, with what a bundle of it would say of itself and of its texts."""
+
+    program: "ReferenceProgram"
+    manifest: Manifest
+    tokenizer_json: bytes
+    chat_template: str | None
+    threads: int
+
+
+def open_reference(source: str, *, context: int | None, threads: int | None, progress: Progress) -> Reference:
+    """Read the model that `source` names, weights and all. Raises SharkpackError.
+
+    context: as of a build. threads: of torch, for the whole process; None leaves it as it is.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    options = BuildOptions(
+        source=source, batch_sizes=(1,), context=context, cache_dtype="f32", activations="float32", cache=False
+    )
+    with open_source(source) as opened:
+        plan = make_plan(opened, options)
+        with progress.step("weights", plan.parameters.total_size) as step:
+            for loaded in _load(plan):
+                step.advance(loaded)
+        return Reference(
+            program=ReferenceProgram(plan.model, plan.signature),
+            manifest=describe(plan, []),
+            tokenizer_json=plan.tokenizer.json,
+            chat_template=plan.tokenizer.chat_template,
+            threads=torch.get_num_threads(),
+        )
+
+
+class ReferenceProgram:
+    """The model with its cache, which grows as pages are used."""
+
+    def __init__(self, model: CausalModel, signature: Signature) -> None:
+        self.signature = signature
+        self.cache_pages = signature.reserved_pages + signature.max_pages_per_sequence
+        self.scored_tokens = SCORED_TOKENS
+        self.closed = False
+        self._model = model
+        self._cache = torch.zeros(0, signature.cache.page_elements)
+
+    def call(self, entry: Literal["prefill", "decode"], rows: Sequence[Row]) -> NDArray[np.float32]:
+        """Compute the rows' new tokens: float32 [len(rows), V], the logits after each row's last."""
+        return np.concatenate([self._logits(row, last=True) for row in rows])
+
+    def score(self, row: Row) -> NDArray[np.float32]:
+        """Compute the row's new tokens: float32 [len(row.tokens), V], the logits after each."""
+        return self._logits(row, last=False)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _logits(self, row: Row, *, last: bool) -> NDArray[np.float32]:
+        end = row.start + len(row.tokens)
+        self._grow(max(row.pages) + 1)
+        tokens, start, length, pages = map(torch.tensor, ([row.tokens], [row.start], [end], [row.pages]))
+        with torch.no_grad():
+            hidden, self._cache = self._model.hidden(tokens, start, length, pages, self._cache)
+            logits: NDArray[np.float32] = self._model.head(hidden[-1:] if last else hidden).numpy()
+        return logits
+
+    def _grow(self, pages: int) -> None:
+        """The operators copy the cache each time, so it has no page before its time."""
+        missing = max(0, pages - self._cache.shape[0])
+        self._cache = torch.cat([self._cache, torch.zeros(missing, self._cache.shape[1])])
+
+
+def _load(plan: BuildPlan) -> Iterator[int]:
+    """Fill the model's buffers, yielding the size of each piece once it is there."""
+    buffers = dict(plan.model.named_buffers())
+    for name, weight in plan.model.weights.items():
+        filled, at = buffers[name].view(-1).view(torch.int8), 0
+        for piece in pieces(weight, plan.source):
+            filled[at : at + piece.nbytes] = torch.from_numpy(piece.view(np.int8).copy())
+            at += piece.nbytes
+            yield piece.nbytes

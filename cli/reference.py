@@ -1,0 +1,26 @@
+"""A source model in the place of a bundle, for `sharkpack run --reference`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sharkpack.bundler.reference import open_reference
+from sharkpack.cli.build import without_warnings
+from sharkpack.cli.progress import show_progress
+from sharkpack.runtime_shim import Engine
+from sharkpack.runtime_shim.unpacked import UnpackedBundle
+
+PREFILL_CHUNK = 512
+
+
+@contextmanager
+def reference_engine(source: str, *, context: int | None, threads: int | None) -> Iterator[Engine]:
+    """An engine that computes with the recipe in torch. Raises SharkpackError as a build would."""
+    with without_warnings():
+        with show_progress(quiet=False) as progress:
+            reference = open_reference(source, context=context, threads=threads, progress=progress)
+        bundle = UnpackedBundle(reference.manifest, reference.tokenizer_json, reference.chat_template)
+        length = reference.manifest.signature.context_length
+        chunk = min(PREFILL_CHUNK, length)
+        with Engine(bundle, reference.program, context_length=length, prefill_chunk=chunk) as engine:
+            engine.target_id, engine.device_uri, engine.threads = "reference", "torch", reference.threads
+            yield engine
