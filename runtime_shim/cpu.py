@@ -4,6 +4,7 @@ Knows Linux (/proc, /sys) and, elsewhere, the iree-cpuinfo tool of the runtime w
 """
 
 import functools
+import math
 import os
 import platform
 import struct
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from sharkpack.runtime_shim.control_group import cpu_quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +130,8 @@ def _physical_cores() -> int:
     """Cores that this process may use: its affinity without hyper-threads, and no more than its container's quota."""
     logical = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = {_siblings(cpu) for cpu in logical}
-    return max(1, min(len(cores), _quota()))
+    quota = cpu_quota()
+    return max(1, len(cores) if quota is None else min(len(cores), math.ceil(quota)))
 
 
 def _siblings(cpu: int) -> str:
@@ -135,12 +139,3 @@ def _siblings(cpu: int) -> str:
         return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
     except OSError:
         return str(cpu)
-
-
-def _quota() -> int:
-    """CPUs that the control group allows, rounded up; a large number where it sets no limit."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError):
-        return 1 << 20

@@ -3,19 +3,17 @@
 import contextlib
 import ctypes
 import os
-from pathlib import Path
+
+from sharkpack.runtime_shim.control_group import memory_limit
 
 
 def usable_memory() -> int:
     """Bytes of physical memory, or what the control group allows where that is less."""
-    limits = []
     try:
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        limits.append(8 << 30)  # not a POSIX system; a modest machine
-    with contextlib.suppress(OSError, ValueError):  # no control group, or no limit ("max")
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(limits)
+        physical = 8 << 30  # not a POSIX system; a modest machine
+    return min(physical, memory_limit() or physical)
 
 
 def default_cache_pages(*, pages_per_sequence: int, sequences: int, page_bytes: int, memory: int) -> int:

@@ -123,3 +123,24 @@ engine.generate("Hello").result
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "KeyboardInterrupt" in done.stderr
     assert done.returncode in (-2, 130)  # ended by the interrupt, and by no other signal
+
+
+@pytest.mark.parametrize(("device", "threads"), [("local-sync", 1), ("local-task", 1), ("local-task", 2)])
+def test_no_more_processor_time_than_threads_and_none_when_idle(toy_bundle: Path, device: str, threads: int) -> None:
+    code = """
+import sys, time
+from sharkpack.runtime_shim import Engine
+with Engine.open(sys.argv[1], device=sys.argv[2], threads=int(sys.argv[3])) as engine:
+    engine.generate([1, 2, 3], max_tokens=4).result
+    cpu, wall = time.process_time(), time.perf_counter()
+    while time.perf_counter() < wall + 0.5:
+        engine.generate([1, 2, 3], max_tokens=80).result
+    print((time.process_time() - cpu) / (time.perf_counter() - wall))
+    cpu = time.process_time()
+    time.sleep(0.5)
+    print(time.process_time() - cpu)
+"""
+    busy, idle = (float(word) for word in _python(code, toy_bundle, device, threads).split())
+    # The interpreter's thread works while the workers wait, and they wait for one another a little.
+    assert busy < threads + 0.3
+    assert idle < 0.01
