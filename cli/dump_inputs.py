@@ -11,7 +11,7 @@ from sharkpack.cli.run import read_prompt
 if TYPE_CHECKING:
     from sharkpack.runtime_shim.dump import DumpedStep
 
-SUMMARY = "write the inputs and outputs of each call of a program, for iree-run-module"
+SUMMARY = "write what each call of a program takes and gives"
 DESCRIPTION = (
     "Prefill a prompt, decode a few tokens, and write every input and output of each call to a folder as .npy files, "
     "with the module, the weights and commands.sh, which makes the same calls with iree-run-module and compares."

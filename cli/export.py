@@ -18,7 +18,7 @@ from sharkpack.cli.quantization import quantization_json, write_quantization_rep
 if TYPE_CHECKING:
     from sharkpack.bundler.export import ExportReport
 
-SUMMARY = "write a model's program, weights and code as files for IREE's own tools"
+SUMMARY = "write a model as files for IREE's own tools"
 DESCRIPTION = (
     "Write a model's program (MLIR), weights (IRPA), code (vmfb), tokenizer and signature (config.json) to a folder, "
     "with commands.sh, which compiles and runs them with iree-compile and iree-run-module."
