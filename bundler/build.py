@@ -38,7 +38,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
             BuiltTarget(id=each.target.id, size=len(each.code), seconds=each.seconds, cached=each.cached)
             for each in modules
         ),
-        warnings=() if cache is None or cache.problem is None else (cache.problem,),
+        warnings=plan.notes + (() if cache is None or cache.problem is None else (cache.problem,)),
         step_seconds=steps.seconds,
         peak_memory_bytes=_peak_memory(),
         quantization=None if quantized is None else quantized.report,

@@ -54,7 +54,7 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
         (out / COMMANDS).write_text(script(_commands(plan)), encoding="utf-8")
         (out / COMMANDS).chmod(0o755)
         files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*.*"))}
-    warnings = () if cache is None or cache.problem is None else (cache.problem,)
+    warnings = plan.notes + (() if cache is None or cache.problem is None else (cache.problem,))
     quantization = None if quantized is None else quantized.report
     return ExportReport(
         folder=folder, files=files, step_seconds=steps.seconds, warnings=warnings, quantization=quantization

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sharkpack.bundler.compiler import host_cpu
+from sharkpack.bundler.growth import growth_notes
 from sharkpack.bundler.options import DEFAULT_CONTEXT, BuildOptions
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.targets import Target, choose_targets
@@ -49,6 +50,11 @@ class BuildPlan:
             vocab_size=self.model.vocab_size,
             activations=options.activations,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user might not expect of the bundle, a sentence each."""
+        return growth_notes(self.model.weights.values())
 
 
 def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:

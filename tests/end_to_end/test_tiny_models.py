@@ -59,6 +59,20 @@ CASES = {
         tied=False,
         types={"attn_q": "Q4_1", "ffn_up": "Q5_1", "attn_k": "BF16", "token_embd": "Q5_0", "output": "F16"},
     ),
+    "llama-codebooks": Case(
+        architecture="llama",
+        quantization="IQ2_XS",
+        tied=False,
+        types={"attn_k": "IQ1_S", "attn_v": "IQ2_XXS", "attn_output": "IQ1_M", "ffn_gate": "IQ2_S", "ffn_up": "IQ3_XXS"}
+        | {"ffn_down": "IQ3_S", "output": "Q3_K", "token_embd": "Q2_K"},
+    ),
+    "qwen2-tables": Case(
+        architecture="qwen2",
+        quantization="IQ4_XS",
+        tied=False,
+        types={"attn_k": "IQ4_NL", "ffn_gate": "MXFP4", "ffn_up": "TQ2_0", "ffn_down": "TQ1_0", "attn_output": "Q3_K"}
+        | {"output": "IQ4_NL", "token_embd": "MXFP4"},
+    ),
     "gemma3": Case(architecture="gemma3", quantization="Q5_0", types={"token_embd": "Q8_0", "ffn_down": "Q4_0"}),
 }
 
@@ -79,7 +93,13 @@ def _recipe_logits(source_path: Path, tokens: list[int]) -> npt.NDArray[np.float
     return result
 
 
-@pytest.mark.parametrize("name", CASES)
+def _shown(name: str) -> Any:
+    """A case, with the types of weights that it shows to work."""
+    types = {CASES[name].quantization, *CASES[name].types.values()}
+    return pytest.param(name, marks=[pytest.mark.supports(type=kind) for kind in sorted(types)])
+
+
+@pytest.mark.parametrize("name", [_shown(name) for name in CASES])
 def test_the_program_computes_what_the_recipe_says(name: str, tmp_path: Path) -> None:
     source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
     exact = ("--activations", "float32", "--cache-dtype", "f32", "--batch-sizes", "1")

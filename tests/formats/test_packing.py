@@ -182,11 +182,12 @@ def test_floats_stand_sixteen_rows_to_a_column(name: str) -> None:
     assert (layout.kind, layout.tile_k, layout.tile_bytes) == ("float", 1, 16 * layout.element_bytes)
 
 
-@pytest.mark.parametrize("name", BLOCKED + FLOATS)
-def test_unpacked_is_dequantized_in_every_small_shape(name: str) -> None:
-    layout = LAYOUTS[name]
-    for shape in shapes(name):
-        raw = random_source(name, *shape, seed=shape[0])
+@pytest.mark.supports("type")
+@pytest.mark.parametrize("type", [name.upper() for name in BLOCKED + FLOATS])
+def test_unpacked_is_dequantized_in_every_small_shape(type: str) -> None:
+    layout = layout_named(type)
+    for shape in shapes(layout.name):
+        raw = random_source(layout.name, *shape, seed=shape[0])
         packed = pack(layout, raw, shape)
         assert packed.size == packed_nbytes(layout, shape)
         expected = dequantize(layout.quant.name, raw, shape).view(np.uint32)
