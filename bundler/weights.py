@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sharkpack.bundler.ahead import ahead
 from sharkpack.bundler.options import Advance
-from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.irpa import IrpaPlan, Writable, write_irpa
-from sharkpack.formats.packing import LAYOUTS, pack_rows
+from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize
 from sharkpack.templates.recipe import CausalModel, PackedWeight, TableWeight, Weight
 
@@ -29,7 +29,7 @@ def write_parameters(plan: IrpaPlan, out: Writable, model: CausalModel, source: 
                 yield weight.name, piece
                 done.advance(piece.nbytes)
             if not isinstance(weight, TableWeight):
-                source.tensor(weight.name).release()
+                source.tensor(weight.tensor).release()
 
     with closing(ahead(tensors(), PIECES_AHEAD)) as made:
         write_irpa(plan, out, made)
@@ -45,11 +45,23 @@ def pieces(weight: Weight, source: SourceModel) -> Iterator[NDArray[np.uint8]]:
     if isinstance(weight, TableWeight):
         yield np.ascontiguousarray(weight.values).reshape(-1).view(np.uint8)
         return
-    tensor = source.tensor(weight.name)
+    tensor = source.tensor(weight.tensor)
     if isinstance(weight, PackedWeight):
-        yield from pack_rows(LAYOUTS[weight.layout], tensor.rows, weight.shape, weight.row_order)
+        yield from pack_rows(
+            LAYOUTS[weight.layout], _rows_from(tensor, weight.first_row), weight.shape, weight.row_order
+        )
         return
     values = dequantize(tensor.type_name, tensor.read(), tensor.shape).reshape(-1)
     if weight.row_order is not None:
         values = values[weight.row_order]
     yield np.ascontiguousarray(values, dtype=np.float32).view(np.uint8)
+
+
+def _rows_from(tensor: SourceTensor, first: int) -> ReadRows:
+    """Its rows as those of a matrix that begins at row `first`."""
+
+    def read(index: slice | RowOrder) -> NDArray[np.uint8]:
+        moved = slice(index.start + first, index.stop + first) if isinstance(index, slice) else index + first
+        return tensor.rows(moved)
+
+    return read if first else tensor.rows

@@ -5,6 +5,7 @@ A recipe's layer is an `AttentionBlock` with norms and a feed-forward part of it
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Linear, RMSNorm, Rows, finer, project
 from sharkpack.templates.recipe import ModelOptions, WeightTable
-from sharkpack.templates.rope import neighbours_to_halves
+from sharkpack.templates.rope import row_order
 from sharkpack.templates.shape import Shape
 
 
@@ -44,15 +45,15 @@ class Attending:
     """How a layer attends.
 
     scale: of scores; None for 1 / sqrt(head_dim). window: positions seen, its own among them; 0 for all. softcap:
-    other than 0, scores become softcap * tanh(score / softcap). rope: the name of its angles. head_norms: q and k have
-    an RMSNorm over each head. pairs_neighbours: the source rotates rows (2i, 2i + 1) of a head.
+    other than 0, scores become softcap * tanh(score / softcap). rope: the name of its angles. norms: RMSNorms of q and
+    k, over each head or over all of a row. pairs_neighbours: the source rotates rows (2i, 2i + 1) of a head.
     """
 
     scale: float | None = None
     window: int = 0
     softcap: float = 0.0
     rope: str = "all"
-    head_norms: bool = False
+    norms: Literal["none", "head", "row"] = "none"
     pairs_neighbours: bool = False
 
 
@@ -78,10 +79,16 @@ class AttentionBlock(torch.nn.Module):
         self.attn_v = Linear(table, f"{name}_v", shape.kv_rows, dim, finer(precision), optional_bias=True)
         self.attn_q_norm: RMSNorm | None = None
         self.attn_k_norm: RMSNorm | None = None
-        if how.head_norms:
-            self.attn_q_norm = RMSNorm(table, f"{name}_q_norm", shape.head_dim, shape.epsilon)
-            self.attn_k_norm = RMSNorm(table, f"{name}_k_norm", shape.head_dim, shape.epsilon)
+        if how.norms != "none":
+            self.attn_q_norm = self._norm(table, f"{name}_q_norm", shape.heads)
+            self.attn_k_norm = self._norm(table, f"{name}_k_norm", shape.kv_heads)
         self.attn_output = Linear(table, f"{name}_output", dim, shape.q_rows, precision, optional_bias=True)
+
+    def _norm(self, table: WeightTable, name: str, heads: int) -> RMSNorm:
+        """Of q or k, before they are rotated: its values are in the order of the rows that it scales."""
+        shape, together = self.shape, 1 if self.attending.norms == "head" else heads
+        order = _row_order(self.attending, shape, together)
+        return RMSNorm(table, name, together * shape.head_dim, shape.epsilon, row_order=order)
 
     def attend(
         self, h: Rows, angles: Angles, batch: Batch, cache: Tensor, residual: Tensor | None = None
@@ -89,7 +96,7 @@ class AttentionBlock(torch.nn.Module):
         """h [rows, dim] -> [rows, dim] (+ residual), and the cache with this layer's keys and values of h."""
         q, k, v = project(h, self.attn_q, self.attn_k, self.attn_v)
         if self.attn_q_norm is not None and self.attn_k_norm is not None:
-            q, k = self.attn_q_norm.each_head(q), self.attn_k_norm.each_head(k)
+            q, k = self.attn_q_norm.each(q), self.attn_k_norm.each(k)
         attended, cache = self._through_cache(q, k, v, angles[self.attending.rope], batch, cache)
         return self.attn_output(Rows.of(attended), residual), cache
 
@@ -108,4 +115,4 @@ class AttentionBlock(torch.nn.Module):
 
 
 def _row_order(how: Attending, shape: Shape, heads: int) -> NDArray[np.int64] | None:
-    return neighbours_to_halves(heads, shape.head_dim, shape.rope_dim) if how.pairs_neighbours else None
+    return row_order(heads, shape.head_dim, shape.rope_dim, neighbours=how.pairs_neighbours)

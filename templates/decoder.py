@@ -1,13 +1,14 @@
 """What recipes share around their layers: embedding, ropes, the final norm and the output head, tied or not."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sharkpack.templates.attention_block import AttentionBlock, Batch
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.layers import Embedding, Linear, RMSNorm, finer
+from sharkpack.templates.layers import Embedding, Linear, RMSNorm, Rows, finer
 from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable
 from sharkpack.templates.rope import Frequencies, Rope
 from sharkpack.templates.shape import Shape
@@ -16,8 +17,20 @@ MakeLayer = Callable[[int, CacheLayout], AttentionBlock]
 """The layer of that index. Its forward takes (x, angles, batch, cache) and returns (x, cache)."""
 
 
+class MakeNorm(Protocol):
+    """A norm of that name and size; its forward takes [rows, size] and returns Rows."""
+
+    def __call__(
+        self, table: WeightTable, name: str, size: int, epsilon: float, *, remainder: bool
+    ) -> torch.nn.Module: ...
+
+
 class Decoder(CausalModel):
-    """A causal language model of such layers. Refuses tensors that nothing uses, but those `ignored`."""
+    """A causal language model of such layers. Refuses tensors that nothing uses, but those `ignored`.
+
+    embedding_scale, logit_scale: factors on what the embedding and the head give. logit_softcap: other than 0, logits
+    become logit_softcap * tanh(logit / logit_softcap). norm: the kind of the final norm.
+    """
 
     def __init__(
         self,
@@ -28,18 +41,22 @@ class Decoder(CausalModel):
         ropes: Mapping[str, Frequencies],
         *,
         embedding_scale: float = 1.0,
+        logit_scale: float = 1.0,
+        logit_softcap: float = 0.0,
+        norm: MakeNorm = RMSNorm,
         ignored: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
         self.vocab_size, self.dim = shape.vocab_size, shape.dim
         self.options, self.embedding_scale = options, embedding_scale
+        self.logit_scale, self.logit_softcap = logit_scale, logit_softcap
         self.cache_layout = shape.cache_layout(options)
         self.token_embd = Embedding(table, "token_embd", shape.vocab_size, shape.dim)
         self.rope = torch.nn.ModuleDict(
             {name: Rope(table, name, scaled, options.context_length) for name, scaled in ropes.items()}
         )
         self.blk = torch.nn.ModuleList(make_layer(i, self.cache_layout) for i in range(shape.layers))
-        self.output_norm = RMSNorm(table, "output_norm", shape.dim, shape.epsilon, remainder=True)
+        self.output_norm = norm(table, "output_norm", shape.dim, shape.epsilon, remainder=True)
         self.output: Linear | None = None
         if table.has("output.weight"):
             self.output = Linear(table, "output", shape.vocab_size, shape.dim, finer(options.activations))
@@ -60,7 +77,14 @@ class Decoder(CausalModel):
         return x, cache
 
     def head(self, x: Tensor) -> Tensor:
-        h = self.output_norm(x)
+        logits = self._logits(self.output_norm(x))
+        if self.logit_scale != 1.0:
+            logits = logits * self.logit_scale
+        if self.logit_softcap:
+            logits = self.logit_softcap * torch.tanh(logits / self.logit_softcap)
+        return logits
+
+    def _logits(self, h: Rows) -> Tensor:
         if self.output is None:
             return self.token_embd.as_head(h, finer(self.options.activations))
         return self.output.forward(h)

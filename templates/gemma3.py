@@ -58,8 +58,8 @@ def build(source: Source, options: ModelOptions) -> Decoder:
     if window < 1:
         raise SharkpackError(f"attention.sliding_window is {window}; it must be at least 1")
     scale = (shape.dim / shape.heads if shape.layers == LAYERS_OF_27B else shape.head_dim) ** -0.5
-    wide = Attending(scale=scale, rope="full", head_norms=True)
-    narrow = Attending(scale=scale, rope="sliding", head_norms=True, window=window)
+    wide = Attending(scale=scale, rope="full", norms="head")
+    narrow = Attending(scale=scale, rope="sliding", norms="head", window=window)
     gelu: Activation = "gelu_f16" if source.kind == "gguf" else "gelu"
 
     def layer(index: int, cache: CacheLayout) -> Layer:

@@ -34,8 +34,10 @@ class Rows:
         self._made: dict[str, tuple[Tensor, ...]] = {}
 
     @classmethod
-    def of(cls, x: Tensor) -> "Rows":
-        return cls(lambda: x, lambda: ops.quantize(x))
+    def of(cls, x: Tensor, *, remainder: bool = False) -> "Rows":
+        """`remainder` where a consumer wants int16."""
+        quantize = ops.quantize_int16 if remainder else ops.quantize
+        return cls(lambda: x, lambda: quantize(x))
 
     def float32(self) -> Tensor:
         if "float32" not in self._made:
@@ -152,11 +154,20 @@ class Embedding(torch.nn.Module):
 class RMSNorm(torch.nn.Module):
     """Root mean square normalisation over rows of `size`; `remainder` where a consumer wants int16 activations."""
 
-    def __init__(self, table: WeightTable, name: str, size: int, epsilon: float, *, remainder: bool = False) -> None:
+    def __init__(
+        self,
+        table: WeightTable,
+        name: str,
+        size: int,
+        epsilon: float,
+        *,
+        remainder: bool = False,
+        row_order: NDArray[np.int64] | None = None,
+    ) -> None:
         super().__init__()
         require_multiple(f"the size of {name}", size, 16)
         self.epsilon, self.remainder = epsilon, remainder
-        self.weight = torch.nn.Buffer(table.vector(f"{name}.weight", size))
+        self.weight = torch.nn.Buffer(table.vector(f"{name}.weight", size, row_order))
 
     def forward(self, x: Tensor) -> Rows:
         quantize = ops.rms_norm_int16 if self.remainder else ops.rms_norm_int8
@@ -170,10 +181,28 @@ class RMSNorm(torch.nn.Module):
         y: Tensor = ops.rms_norm(x, self.weight, residual, self.epsilon)
         return y
 
-    def each_head(self, x: Tensor) -> Tensor:
-        """Normalise every head of [rows, heads * size] by itself."""
+    def each(self, x: Tensor) -> Tensor:
+        """Normalise each `size` values of [rows, count * size] by themselves."""
         y: Tensor = ops.rms_norm(x, self.weight, None, self.epsilon)
         return y
+
+
+class LayerNorm(torch.nn.Module):
+    """Mean and variance normalisation over rows of `size`, with a weight and a bias.
+
+    What is left when the mean is gone is normalised as by its root mean square.
+    """
+
+    def __init__(self, table: WeightTable, name: str, size: int, epsilon: float, *, remainder: bool = False) -> None:
+        super().__init__()
+        require_multiple(f"the size of {name}", size, 16)
+        self.epsilon, self.remainder = epsilon, remainder
+        self.weight = torch.nn.Buffer(table.vector(f"{name}.weight", size))
+        self.bias = torch.nn.Buffer(table.vector(f"{name}.bias", size))
+
+    def forward(self, x: Tensor) -> Rows:
+        centred = x - x.mean(-1, keepdim=True)
+        return Rows.of(ops.rms_norm(centred, self.weight, None, self.epsilon) + self.bias, remainder=self.remainder)
 
 
 def gated(gate: Linear, up: Linear, x: Rows, activation: Activation) -> Rows:

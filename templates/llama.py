@@ -1,22 +1,22 @@
 """Llama and what shares its graph (SmolLM, Mistral's dense models): RMSNorm, rope, grouped heads, SwiGLU."""
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.quant import dequantize
+from sharkpack.templates import mixtral
 from sharkpack.templates.attention_block import Angles, Attending, Batch
 from sharkpack.templates.decoder import Decoder
 from sharkpack.templates.dense_block import DenseBlock
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import RMSNorm
 from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
-from sharkpack.templates.rope import SCALING_KEYS, scaled_frequencies
+from sharkpack.templates.rope import SCALING_KEYS, divisors, scaled_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
 
-FACTORS = "rope_freqs.weight"
 WINDOW = "attention.sliding_window"
+KNOWN_KEYS = SHAPE_KEYS | SCALING_KEYS | {WINDOW, "expert_count", "expert_used_count"}
+
+FACTORS = "rope_freqs.weight"
+"""Llama 3's frequency divisors."""
 
 
 class Layer(DenseBlock):
@@ -39,29 +39,20 @@ class Layer(DenseBlock):
 
 
 def build(source: Source, options: ModelOptions) -> Decoder:
-    refuse_unknown_keys(source, SHAPE_KEYS | SCALING_KEYS | {WINDOW})
+    if source.integer("expert_count", 0):
+        return mixtral.build(source, options)
+    refuse_unknown_keys(source, KNOWN_KEYS)
     shape, table = Shape.of(source), WeightTable(source)
     attending = Attending(window=source.integer(WINDOW, 0), pairs_neighbours=source.ggml_row_order)
+    factors = divisors(source, FACTORS, shape.rope_dim)
     return Decoder(
         table,
         shape,
         options,
         lambda index, cache: Layer(table, index, shape, options, cache, attending),
-        {"all": scaled_frequencies(source, shape.rope_theta, shape.rope_dim, _factors(source, shape.rope_dim))},
+        {"all": scaled_frequencies(source, shape.rope_theta, shape.rope_dim, factors)},
         ignored=frozenset({FACTORS}),
     )
-
-
-def _factors(source: Source, rope_dim: int) -> NDArray[np.float32] | None:
-    """Llama 3's frequency divisors, which llama.cpp stores as a tensor."""
-    if FACTORS not in source.tensors:
-        return None
-    tensor = source.tensors[FACTORS]
-    if tuple(tensor.shape) != (rope_dim // 2,):
-        raise SharkpackError(
-            f"tensor '{FACTORS}' has shape {list(tensor.shape)}; the hyperparameters call for {[rope_dim // 2]}"
-        )
-    return dequantize(tensor.type_name, tensor.read(), tensor.shape)
 
 
 LLAMA = Recipe(name="llama", build=build)

@@ -95,6 +95,7 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "expert_matmul_int8": lambda c: _expert_matmul(c, "int8"),
     "expert_matmul_float32": lambda c: _expert_matmul(c, "float32"),
     "quantize": lambda c: quantize_rows(c.width("x")),
+    "quantize_int16": lambda c: quantize_rows(c.width("x"), remainder=True),
     "rms_norm": lambda c: _norm(c, "float32"),
     "rms_norm_int8": lambda c: _norm(c, "int8"),
     "rms_norm_int16": lambda c: _norm(c, "int8_remainder"),

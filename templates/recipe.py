@@ -43,6 +43,7 @@ class Source(Protocol):
     def integer(self, key: str, default: int | None = None) -> int: ...
     def floating(self, key: str, default: float | None = None) -> float: ...
     def text(self, key: str, default: str | None = None) -> str: ...
+    def boolean(self, key: str, default: bool | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +58,22 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedWeight:
-    """A matrix that is repacked from the source: the parameter's name is the source tensor's.
+    """A matrix that is repacked from the source tensor of that name, or from the rows first_row.. of tensor `part_of`.
 
-    row_order: output row i is the source's row row_order[i].
+    row_order: output row i is the source's row row_order[i]. A tensor [experts, n, k] is a matrix [experts * n, k].
     """
 
     name: str
     layout: str
     shape: tuple[int, int]
     row_order: NDArray[np.int64] | None = None
+    part_of: str | None = None
+    first_row: int = 0
+
+    @property
+    def tensor(self) -> str:
+        """The name of the source's tensor."""
+        return self.part_of or self.name
 
     @property
     def nbytes(self) -> int:
@@ -79,6 +87,11 @@ class VectorWeight:
     name: str
     size: int
     row_order: NDArray[np.int64] | None = None
+
+    @property
+    def tensor(self) -> str:
+        """The name of the source's tensor."""
+        return self.name
 
     @property
     def nbytes(self) -> int:
@@ -109,23 +122,54 @@ class WeightTable:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.weights: dict[str, Weight] = {}
+        self._parts: dict[str, tuple[str, int, tuple[int, int]]] = {}
+
+    def split(self, name: str, k: int, parts: Mapping[str, int]) -> None:
+        """Let the rows of the source's matrix `name`, in that order, be the matrices `parts`: name -> rows."""
+        self._tensor(name, (sum(parts.values()), k))
+        first = 0
+        for part, rows in parts.items():
+            self._parts[part] = (name, first, (rows, k))
+            first += rows
 
     def has(self, name: str) -> bool:
         return name in self.source.tensors
 
     def packed(self, name: str, n: int, k: int, row_order: NDArray[np.int64] | None = None) -> tuple[Tensor, str]:
         """Declare the [n, k] matrix `name`; returns the packed int8 parameter and its layout's name."""
-        tensor = self._tensor(name, (n, k))
-        layout = tensor.type_name.lower()
+        part_of, first_row, shape = self._parts.get(name, (None, 0, (n, k)))
+        type_name = self.source.tensors[part_of].type_name if part_of else self._tensor(name, (n, k)).type_name
+        assert shape == (n, k)
+        return self._declare(name, type_name, (n, k), row_order, part_of, first_row)
+
+    def experts(self, name: str, experts: int, n: int, k: int) -> tuple[Tensor, str]:
+        """Declare the [experts, n, k] tensor `name` as one packed matrix; an expert's rows are whole tiles of 16."""
+        require_multiple(f"the number of rows of an expert of {name}", n, 16)
+        return self._declare(name, self._tensor(name, (experts, n, k)).type_name, (experts * n, k))
+
+    def _declare(
+        self,
+        name: str,
+        type_name: str,
+        shape: tuple[int, int],
+        row_order: NDArray[np.int64] | None = None,
+        part_of: str | None = None,
+        first_row: int = 0,
+    ) -> tuple[Tensor, str]:
+        layout = type_name.lower()
         if layout not in LAYOUTS:
             supported = ", ".join(sorted(key.upper() for key in LAYOUTS))
-            raise SharkpackError(f"tensor '{name}' has type {tensor.type_name}; supported types: {supported}")
-        weight = PackedWeight(name=name, layout=layout, shape=(n, k), row_order=row_order)
+            raise SharkpackError(f"tensor '{name}' has type {type_name}; supported types: {supported}")
+        weight = PackedWeight(
+            name=name, layout=layout, shape=shape, row_order=row_order, part_of=part_of, first_row=first_row
+        )
         self.weights[name] = weight
         return torch.empty(weight.nbytes, dtype=torch.int8), layout
 
     def vector(self, name: str, size: int, row_order: NDArray[np.int64] | None = None) -> Tensor:
-        self._tensor(name, (size,))
+        """Declare the vector `name`, which may be stored as a matrix of one row; returns the float32 parameter."""
+        stored = self.source.tensors.get(name)
+        self._tensor(name, (1, size) if stored is not None and tuple(stored.shape) == (1, size) else (size,))
         self.weights[name] = VectorWeight(name=name, size=size, row_order=row_order)
         return torch.empty(size)
 
@@ -135,7 +179,8 @@ class WeightTable:
 
     def refuse_rest(self, ignored: frozenset[str] = frozenset()) -> None:
         """A tensor that nothing uses means that the model computes something the recipe does not."""
-        rest = sorted(set(self.source.tensors) - set(self.weights) - ignored)
+        used = set(self.weights) | {part_of for part_of, _, _ in self._parts.values()}
+        rest = sorted(set(self.source.tensors) - used - ignored)
         if rest:
             shown = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
             raise SharkpackError(
@@ -152,28 +197,6 @@ class WeightTable:
                 f"tensor '{name}' has shape {list(tensor.shape)}; the hyperparameters call for {list(shape)}"
             )
         return tensor
-
-
-def rows_of(source: Source, name: str) -> int:
-    """The number of rows of tensor `name`: how a source says its vocabulary's size."""
-    if name not in source.tensors:
-        raise SharkpackError(f"tensor '{name}' is missing; a {source.architecture} model has it")
-    return source.tensors[name].shape[0]
-
-
-def check_heads(source: Source, heads: int, kv_heads: int, head_dim: int, rope_dim: int) -> None:
-    """Refuse head counts and sizes that contradict each other."""
-    if heads < 1 or kv_heads < 1 or heads % kv_heads:
-        raise SharkpackError(f"{heads} attention heads cannot share {kv_heads} key and value heads")
-    if source.integer("attention.value_length", head_dim) != head_dim:
-        raise SharkpackError(
-            f"attention.value_length is not attention.key_length ({head_dim}); "
-            f"the {source.architecture} recipe needs them equal"
-        )
-    if rope_dim > head_dim:
-        raise SharkpackError(f"rope.dimension_count is {rope_dim}, more than the {head_dim} dimensions of a head")
-    require_multiple("the head size", head_dim, 16)
-    require_multiple("rope.dimension_count", rope_dim, 32)
 
 
 def require_multiple(what: str, value: int, of: int) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.quant import dequantize
 from sharkpack.templates.recipe import Source, WeightTable, require_multiple
 
 FINE = 64
@@ -37,8 +38,7 @@ class Rope(torch.nn.Module):
 
     def __init__(self, table: WeightTable, name: str, scaled: Frequencies, context: int) -> None:
         super().__init__()
-        frequencies, magnitude = scaled
-        require_multiple("the number of rotated dimensions", 2 * len(frequencies), 32)
+        frequencies, magnitude = _padded(scaled)
         coarse = np.arange(0, context, FINE, dtype=np.float64)[:, None] * frequencies
         fine = np.arange(FINE, dtype=np.float64)[:, None] * frequencies
         self.coarse = torch.nn.Buffer(table.table(f"rope.{name}.coarse", _cos_sin(coarse, magnitude)))
@@ -86,6 +86,18 @@ def scaled_frequencies(
     raise SharkpackError(f"rope scaling '{kind}' is not supported; supported: none, linear, yarn, rope_freqs tensor")
 
 
+def divisors(source: Source, name: str, rope_dim: int) -> NDArray[np.float32] | None:
+    """Of each frequency, as llama.cpp stores them in a tensor of that name; None without it."""
+    if name not in source.tensors:
+        return None
+    tensor = source.tensors[name]
+    if tuple(tensor.shape) != (rope_dim // 2,):
+        raise SharkpackError(
+            f"tensor '{name}' has shape {list(tensor.shape)}; the hyperparameters call for {[rope_dim // 2]}"
+        )
+    return dequantize(tensor.type_name, tensor.read(), tensor.shape)
+
+
 def _yarn(source: Source, frequencies: NDArray[np.float64], theta: float, factor: float) -> Frequencies:
     """YaRN (arXiv 2309.00071), section 3: interpolate the low frequencies, keep the high ones, ramp between."""
     original = source.integer("rope.scaling.original_context_length")
@@ -104,8 +116,42 @@ def _yarn(source: Source, frequencies: NDArray[np.float64], theta: float, factor
     return frequencies / factor * ramp + frequencies * (1.0 - ramp), magnitude
 
 
+def padded_dims(rope_dim: int) -> int:
+    """Dimensions of a head that kernels rotate where a model rotates rope_dim: two halves of whole vectors of 16."""
+    return -(-rope_dim // 32) * 32
+
+
+def _padded(scaled: Frequencies) -> Frequencies:
+    """With frequencies of zero, which turn nothing, up to whole vectors; what fills a half is not to be magnified."""
+    frequencies, magnitude = scaled
+    missing = padded_dims(2 * len(frequencies)) // 2 - len(frequencies)
+    if missing and magnitude != 1.0:
+        require_multiple("under a scaling that magnifies, rope.dimension_count", 2 * len(frequencies), 32)
+    return np.concatenate([frequencies, np.zeros(missing)]), magnitude
+
+
+def row_order(heads: int, head_dim: int, rope_dim: int, *, neighbours: bool) -> NDArray[np.int64] | None:
+    """The source's rows in the order that kernels rotate: halves of `padded_dims` paired; None where they are so.
+
+    neighbours: the source pairs rows (2i, 2i + 1) of a head, not (i, i + rope_dim / 2). Dimensions that pass fill up
+    both halves: scores do not change when q and k are reordered alike.
+    """
+    half, missing = rope_dim // 2, (padded_dims(rope_dim) - rope_dim) // 2
+    if not missing:
+        return neighbours_to_halves(heads, head_dim, rope_dim) if neighbours else None
+    rotated = np.arange(rope_dim).reshape(half, 2).T if neighbours else np.arange(rope_dim).reshape(2, half)
+    rest = np.arange(rope_dim, head_dim)
+    head = np.concatenate([rotated[0], rest[:missing], rotated[1], rest[missing:]])
+    return _of_each_head(heads, head)
+
+
 def neighbours_to_halves(heads: int, head_dim: int, rope_dim: int) -> NDArray[np.int64]:
     """Row order that turns heads whose rotation pairs rows (2i, 2i+1) into heads that pair (i, i + rope_dim/2)."""
     head = np.arange(head_dim)
     head[:rope_dim] = np.arange(rope_dim).reshape(rope_dim // 2, 2).T.reshape(-1)
-    return (np.arange(heads)[:, None] * head_dim + head).reshape(-1).astype(np.int64)
+    return _of_each_head(heads, head)
+
+
+def _of_each_head(heads: int, head: NDArray[np.int64]) -> NDArray[np.int64]:
+    order: NDArray[np.int64] = (np.arange(heads)[:, None] * len(head) + head).reshape(-1).astype(np.int64)
+    return order

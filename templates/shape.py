@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.recipe import ModelOptions, Source, check_heads, rows_of
+from sharkpack.templates.recipe import ModelOptions, Source, require_multiple
 
 RMS_EPSILON = "attention.layer_norm_rms_epsilon"
 
@@ -37,14 +38,16 @@ class Shape:
     vocab_size: int
 
     @classmethod
-    def of(cls, source: Source, *, head_dim: int | None = None, theta: float = 10000.0) -> "Shape":
+    def of(
+        cls, source: Source, *, head_dim: int | None = None, theta: float = 10000.0, epsilon_key: str = RMS_EPSILON
+    ) -> "Shape":
         """What the source declares. head_dim, theta: of the architecture where the source says nothing of them
         (head_dim None: dim / heads). Raises SharkpackError for sizes that contradict each other."""
         dim, heads = source.integer("embedding_length"), source.integer("attention.head_count")
         kv_heads = source.integer("attention.head_count_kv", heads)
         head_dim = source.integer("attention.key_length", head_dim or dim // max(heads, 1))
         rope_dim = source.integer("rope.dimension_count", head_dim)
-        check_heads(source, heads, kv_heads, head_dim, rope_dim)
+        _check_heads(source, heads, kv_heads, head_dim, rope_dim)
         return cls(
             layers=source.integer("block_count"),
             dim=dim,
@@ -54,8 +57,8 @@ class Shape:
             head_dim=head_dim,
             rope_dim=rope_dim,
             rope_theta=source.floating("rope.freq_base", theta),
-            epsilon=source.floating(RMS_EPSILON),
-            vocab_size=rows_of(source, "token_embd.weight"),
+            epsilon=source.floating(epsilon_key),
+            vocab_size=_rows_of(source, "token_embd.weight"),
         )
 
     @property
@@ -75,3 +78,25 @@ class Shape:
             key_head_dim=self.head_dim,
             value_head_dim=self.head_dim,
         )
+
+
+def _rows_of(source: Source, name: str) -> int:
+    """The number of rows of tensor `name`: how a source says its vocabulary's size."""
+    if name not in source.tensors:
+        raise SharkpackError(f"tensor '{name}' is missing; a {source.architecture} model has it")
+    return source.tensors[name].shape[0]
+
+
+def _check_heads(source: Source, heads: int, kv_heads: int, head_dim: int, rope_dim: int) -> None:
+    """Refuse head counts and sizes that contradict each other."""
+    if heads < 1 or kv_heads < 1 or heads % kv_heads:
+        raise SharkpackError(f"{heads} attention heads cannot share {kv_heads} key and value heads")
+    if source.integer("attention.value_length", head_dim) != head_dim:
+        raise SharkpackError(
+            f"attention.value_length is not attention.key_length ({head_dim}); "
+            f"the {source.architecture} recipe needs them equal"
+        )
+    if rope_dim > head_dim:
+        raise SharkpackError(f"rope.dimension_count is {rope_dim}, more than the {head_dim} dimensions of a head")
+    require_multiple("the head size", head_dim, 16)
+    require_multiple("rope.dimension_count", rope_dim, 2 if rope_dim <= head_dim // 32 * 32 else 32)

@@ -1,7 +1,7 @@
 """Complete, runnable models of a few hundred kilobytes, written as GGUF files: random weights, real names and keys."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +11,31 @@ import numpy.typing as npt
 
 from sharkpack.formats.quant import QUANT_TYPES
 from tests.random_blocks import random_blocks
+from tests.tiny_layers import GEMMAS, OF_EXPERTS, TinyModel, layer_shapes, own_keys
 from tests.tiny_vocabularies import bpe_vocabulary, spm_vocabulary
 
 WIDE = tuple(name for name, kind in QUANT_TYPES.items() if kind.block == 256)
 """Types whose rows are whole super-blocks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TinyModel:
-    """What a tiny model is made of. `types` gives single tensors a type of their own, by name; `metadata` adds keys
-    to the file, replaces them, or with None leaves them out."""
-
-    architecture: str = "llama"
-    quantization: str = "Q8_0"
-    seed: int = 0
-    layers: int = 2
-    dim: int = 128
-    ffn: int = 256
-    heads: int = 4
-    kv_heads: int = 2
-    head_dim: int = 32
-    context: int = 512
-    sliding_window: int = 16
-    tied: bool = True
-    rope_factors: bool = False
-    types: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
 def write_tiny_gguf(
     path: Path, architecture: str = "llama", quantization: str = "Q8_0", seed: int = 0, **overrides: Any
 ) -> Path:
-    """Write a model of `architecture` (llama, qwen2, gemma3), its matrices of type `quantization`; return `path`.
+    """Write a model of `architecture` (a recipe's, or mixtral), its matrices of type `quantization`; return `path`.
 
     `overrides` are fields of TinyModel. Types of super-blocks make it 256 wide. The same arguments give the same bytes.
     """
     model = replace(_defaults(architecture, quantization, seed), **overrides)
-    vocabulary = spm_vocabulary() if architecture == "gemma3" else bpe_vocabulary(architecture)
+    vocabulary = spm_vocabulary() if architecture in GEMMAS else bpe_vocabulary(architecture)
     values = _hyperparameters(model) | vocabulary | dict(model.metadata)
-    writer = gguf.GGUFWriter(path, model.architecture)
+    writer = gguf.GGUFWriter(path, model.name)
     for key, value in values.items():
         if value is not None:
             _add(writer, key, value)
     random = np.random.default_rng(seed)
     for name, shape in _shapes(model, len(vocabulary["tokenizer.ggml.tokens"])).items():
-        kind = model.types.get(name, "F32" if len(shape) == 1 else model.quantization)
+        exact = len(shape) == 1 or name.endswith("ffn_gate_inp.weight")
+        kind = model.types.get(name, "F32" if exact else model.quantization)
         _add_tensor(writer, name, shape, kind, random)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -68,7 +48,7 @@ def _defaults(architecture: str, quantization: str, seed: int) -> TinyModel:
     wide = quantization in WIDE
     model = TinyModel(architecture=architecture, quantization=quantization, seed=seed)
     if wide:
-        model = replace(model, dim=256, ffn=512, head_dim=64)
+        model = replace(model, dim=256, ffn=1024 if architecture in OF_EXPERTS else 512, head_dim=64)
     if architecture == "gemma3":  # seven layers: five local ones, the global sixth, and a local one after it
         model = replace(model, layers=7, head_dim=64 if wide else 32)
     return model
@@ -83,17 +63,13 @@ def _hyperparameters(model: TinyModel) -> dict[str, Any]:
         "feed_forward_length": model.ffn,
         "attention.head_count": model.heads,
         "attention.head_count_kv": model.kv_heads,
-        "attention.layer_norm_rms_epsilon": 1e-6 if model.architecture == "gemma3" else 1e-5,
         "rope.freq_base": 1e6 if model.architecture == "gemma3" else 1e4,
-    }
-    if model.architecture == "gemma3":
-        own |= {"attention.key_length": model.head_dim, "attention.value_length": model.head_dim}
-        own |= {"attention.sliding_window": model.sliding_window}
-    else:
-        own |= {"rope.dimension_count": model.head_dim}
+    } | own_keys(model)
+    norm = "layer_norm_epsilon" if model.architecture == "stablelm" else "layer_norm_rms_epsilon"
+    own[f"attention.{norm}"] = 1e-6 if model.architecture == "gemma3" else 1e-5
     general = {"general.name": f"Tiny {model.architecture}", "general.license": "apache-2.0"}
     file_type = file_types.get(model.quantization, file_types.get(f"{model.quantization}_M", 0))
-    return general | {"general.file_type": file_type} | {f"{model.architecture}.{key}": own[key] for key in own}
+    return general | {"general.file_type": file_type} | {f"{model.name}.{key}": own[key] for key in own}
 
 
 def _shapes(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
@@ -102,33 +78,14 @@ def _shapes(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
         "token_embd.weight": (vocabulary, model.dim),
         "output_norm.weight": (model.dim,),
     }
+    if model.architecture == "stablelm":
+        shapes["output_norm.bias"] = (model.dim,)
     if not model.tied:
         shapes["output.weight"] = (vocabulary, model.dim)
     if model.rope_factors:
         shapes["rope_freqs.weight"] = (model.head_dim // 2,)
     for layer in range(model.layers):
-        shapes |= {f"blk.{layer}.{name}": shape for name, shape in _layer_shapes(model).items()}
-    return shapes
-
-
-def _layer_shapes(model: TinyModel) -> dict[str, tuple[int, ...]]:
-    query, key = model.heads * model.head_dim, model.kv_heads * model.head_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "attn_norm.weight": (model.dim,),
-        "attn_q.weight": (query, model.dim),
-        "attn_k.weight": (key, model.dim),
-        "attn_v.weight": (key, model.dim),
-        "attn_output.weight": (model.dim, query),
-        "ffn_norm.weight": (model.dim,),
-        "ffn_gate.weight": (model.ffn, model.dim),
-        "ffn_up.weight": (model.ffn, model.dim),
-        "ffn_down.weight": (model.dim, model.ffn),
-    }
-    if model.architecture == "qwen2":
-        shapes |= {"attn_q.bias": (query,), "attn_k.bias": (key,), "attn_v.bias": (key,)}
-    if model.architecture == "gemma3":
-        shapes |= {"attn_q_norm.weight": (model.head_dim,), "attn_k_norm.weight": (model.head_dim,)}
-        shapes |= {"post_attention_norm.weight": (model.dim,), "post_ffw_norm.weight": (model.dim,)}
+        shapes |= {f"blk.{layer}.{name}": shape for name, shape in layer_shapes(model).items()}
     return shapes
 
 
@@ -153,7 +110,8 @@ def _weights(name: str, shape: tuple[int, ...], kind: str, random: np.random.Gen
     deviation = (3 if name in ("token_embd.weight", "output.weight") else 1) * shape[-1] ** -0.5
     type_id = gguf.GGMLQuantizationType[kind]
     if kind in WIDE or kind == "IQ4_NL":
-        return random_blocks(kind, (shape[0], shape[1]), deviation, random)
+        rows = random_blocks(kind, (math.prod(shape[:-1]), shape[-1]), deviation, random)
+        return rows.reshape(*shape[:-1], -1)
     weights = random.normal(0, 0.1 if len(shape) == 1 else deviation, shape).astype(np.float32)
     if kind in ("F32", "F16"):
         return weights.astype(np.float16) if kind == "F16" else weights

@@ -62,13 +62,14 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
     return _kernel(name, inputs, heads * k, output, body_of_heads if heads > 1 else body)
 
 
-def quantize_rows(k: int) -> Kernel:
-    """int8 codes and scales of [rows, k] float32."""
+def quantize_rows(k: int, *, remainder: bool = False) -> Kernel:
+    """int8 codes and scales of [rows, k] float32, optionally with remainders."""
+    output: Output = "int8_remainder" if remainder else "int8"
 
     def body(e: Emitter, row: str) -> None:
-        _write_row(e, k, row, lambda i: e.load("x", [row, i], F32), "int8")
+        _write_row(e, k, row, lambda i: e.load("x", [row, i], F32), output)
 
-    return _kernel(f"quantize_k{k}", [_rows("x", k)], k, "int8", body)
+    return _kernel(f"quantize{'_int16' * remainder}_k{k}", [_rows("x", k)], k, output, body)
 
 
 def gated(k: int, activation: str, *, output: Output) -> Kernel:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sharkpack.formats.packing import LAYOUTS, unpack, unpack_rows
 from sharkpack.templates.ops.namespace import NAMESPACE
-from sharkpack.templates.ops.rows import gated, quantize_int16
+from sharkpack.templates.ops.rows import gated, to_int16
 
 
 def _dense(weight: Tensor, layout: str, n: int, k: int) -> Tensor:
@@ -135,7 +135,7 @@ def gated_matmul_int8(
         matmul_int8(x_codes, x_scales, None, None, weight, None, None, layout, n, k)
         for weight, layout in ((gate, gate_layout), (up, up_layout))
     ]
-    return quantize_int16(gated(*made, activation))[:2]
+    return to_int16(gated(*made, activation))[:2]
 
 
 @gated_matmul_int8.register_fake

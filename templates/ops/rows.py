@@ -11,7 +11,12 @@ def quantized_like(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.new_empty((rows, k), dtype=torch.int8), x.new_empty((rows, k // 32, 4))
 
 
-def quantize_int16(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _quantized_int16_like(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    codes, scales = quantized_like(x)
+    return codes, scales, torch.empty_like(codes), x.new_empty((x.shape[0], x.shape[1] // 32, 2))
+
+
+def to_int16(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Codes and scales as `quantize`, and what rounding left as int8 codes [rows, k] of d / 256, with d / 256 times
     their sum in each half of 32, [rows, k/32, 2]."""
     halves = x.reshape(x.shape[0], -1, 2, 16)
@@ -29,13 +34,24 @@ def quantize_int16(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
+@torch.library.custom_op(f"{NAMESPACE}::quantize_int16", mutates_args=())
+def quantize_int16(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As `quantize`, with the remainders that rounding left (int8, of d / 256) and their sums."""
+    return to_int16(x)
+
+
+@quantize_int16.register_fake
+def _(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return _quantized_int16_like(x)
+
+
 @torch.library.custom_op(f"{NAMESPACE}::quantize", mutates_args=())
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     """x [rows, k] float32 as int8 codes [rows, k] and, for each 32, {d, d, d*sum, d*sum} of its two halves, float32.
 
     d = max|x| / 127 of the 16 values; codes are round-half-even(x / d).
     """
-    return quantize_int16(x)[:2]
+    return to_int16(x)[:2]
 
 
 @quantize.register_fake
@@ -59,7 +75,7 @@ def _(x: Tensor, weight: Tensor, residual: Tensor | None, epsilon: float) -> Ten
 @torch.library.custom_op(f"{NAMESPACE}::rms_norm_int8", mutates_args=())
 def rms_norm_int8(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """quantize(rms_norm(x, weight))"""
-    return quantize_int16(rms_norm(x, weight, None, epsilon))[:2]
+    return to_int16(rms_norm(x, weight, None, epsilon))[:2]
 
 
 @rms_norm_int8.register_fake
@@ -70,13 +86,12 @@ def _(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op(f"{NAMESPACE}::rms_norm_int16", mutates_args=())
 def rms_norm_int16(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As rms_norm_int8, with the remainders that rounding left (int8, of d / 256) and their sums."""
-    return quantize_int16(rms_norm(x, weight, None, epsilon))
+    return to_int16(rms_norm(x, weight, None, epsilon))
 
 
 @rms_norm_int16.register_fake
 def _(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    codes, scales = quantized_like(x)
-    return codes, scales, torch.empty_like(codes), x.new_empty((x.shape[0], x.shape[1] // 32, 2))
+    return _quantized_int16_like(x)
 
 
 @torch.library.custom_op(f"{NAMESPACE}::gated", mutates_args=())
@@ -97,7 +112,7 @@ def _(gate: Tensor, up: Tensor, activation: str) -> Tensor:
 @torch.library.custom_op(f"{NAMESPACE}::gated_int8", mutates_args=())
 def gated_int8(gate: Tensor, up: Tensor, activation: str) -> tuple[Tensor, Tensor]:
     """quantize(gated(gate, up))"""
-    return quantize_int16(gated(gate, up, activation))[:2]
+    return to_int16(gated(gate, up, activation))[:2]
 
 
 @gated_int8.register_fake

@@ -102,7 +102,7 @@ COPIES = re.compile(r"stream\.(?:cmd\.copy|cmd\.fill|async\.clone|async\.copy|as
 
 
 @pytest.mark.supports("architecture")
-@pytest.mark.parametrize("architecture", list(RECIPES))
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "stablelm", "qwen2moe"])
 def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
     """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own."""
     program = trace(_model(tmp_path, architecture), OPTIONS, (2,))

@@ -74,6 +74,11 @@ CASES = {
         | {"output": "IQ4_NL", "token_embd": "MXFP4"},
     ),
     "gemma3": Case(architecture="gemma3", quantization="Q5_0", types={"token_embd": "Q8_0", "ffn_down": "Q4_0"}),
+    "gemma2": Case(architecture="gemma2", quantization="Q8_0", types={"attn_v": "Q5_1"}),
+    "stablelm": Case(architecture="stablelm", quantization="Q5_1", tied=False, types={"attn_q": "F16"}),
+    "qwen2moe": Case(
+        architecture="qwen2moe", quantization="Q4_1", types={"ffn_gate_exps": "Q8_0", "ffn_up_exps": "F16"}
+    ),
 }
 
 
@@ -122,7 +127,7 @@ def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:
     return tokens[-count:] if count else []
 
 
-@pytest.mark.parametrize("name", ["qwen2", "gemma3"])
+@pytest.mark.parametrize("name", ["qwen2", "gemma3", "qwen2moe"])
 def test_int8_activations_are_close(name: str, tmp_path: Path) -> None:
     source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
     assert build(source, "-o", path, "--batch-sizes", "1", "--context", "64") == 0

@@ -10,7 +10,7 @@ import torch
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.recipe import TensorInfo, WeightTable
-from sharkpack.templates.rope import Rope, neighbours_to_halves, plain_frequencies, scaled_frequencies
+from sharkpack.templates.rope import Rope, neighbours_to_halves, plain_frequencies, row_order, scaled_frequencies
 
 
 @dataclass
@@ -32,6 +32,9 @@ class FakeSource:
 
     def text(self, key: str, default: str | None = None) -> str:
         return str(self._get(key, default))
+
+    def boolean(self, key: str, default: bool | None = None) -> bool:
+        return bool(self._get(key, default))
 
     def _get(self, key: str, default: object) -> Any:
         found = self.values.get(key, default)
@@ -69,9 +72,37 @@ def test_magnitude_scales_both() -> None:
     assert torch.allclose(_rope(200, magnitude=1.5)(positions), 1.5 * _rope(200)(positions), atol=1e-6)
 
 
-def test_rotated_dimensions_must_fill_vectors() -> None:
-    with pytest.raises(SharkpackError, match="rotated dimensions is 24; the kernels need a multiple of 32"):
-        _rope(64, rope_dim=24)
+def test_rotated_dimensions_are_filled_up_to_whole_vectors() -> None:
+    """With angles of zero; unless a factor on cosines would reach dimensions that are to pass as they are."""
+    angles = _rope(64, rope_dim=24)(torch.tensor([5, 63]))
+    assert angles.shape == (2, 32)
+    plain = torch.tensor([5.0, 63.0])[:, None] * torch.from_numpy(plain_frequencies(1e4, 24)).float()
+    assert torch.allclose(angles[:, :12], plain.cos(), atol=1e-5)
+    assert torch.allclose(angles[:, 16:28], plain.sin(), atol=1e-5)
+    assert angles[:, 12:16].eq(1).all()
+    assert not angles[:, 28:].any()
+    with pytest.raises(SharkpackError, match=r"rope\.dimension_count is 24; the kernels need a multiple of 32"):
+        _rope(64, rope_dim=24, magnitude=1.1)
+
+
+@pytest.mark.parametrize("neighbours", [False, True])
+def test_rows_of_partial_rotation(neighbours: bool) -> None:
+    """Rotated pairs and dimensions that pass fill both halves; each row of the source is there once."""
+    order = row_order(2, 48, 20, neighbours=neighbours)
+    assert order is not None
+    first, second = order.reshape(2, 48)
+    assert (second == first + 48).all()
+    assert sorted(first) == list(range(48))
+    pairs = list(zip(first[:10], first[16:26], strict=True))
+    assert pairs == ([(2 * i, 2 * i + 1) for i in range(10)] if neighbours else [(i, i + 10) for i in range(10)])
+    assert (np.delete(first, [*range(10), *range(16, 26)]) == range(20, 48)).all()
+
+
+def test_rows_that_need_no_order() -> None:
+    assert row_order(3, 64, 32, neighbours=False) is None
+    order = row_order(3, 64, 32, neighbours=True)
+    assert order is not None
+    assert (order == neighbours_to_halves(3, 64, 32)).all()
 
 
 def test_plain_frequencies() -> None:

@@ -7,7 +7,7 @@ from sharkpack.bundler.sources.huggingface.rope import plain_rope
 from sharkpack.bundler.sources.metadata import Metadata
 
 
-def _derive(config: Metadata) -> Derived:
+def full_attention(config: Metadata) -> Derived:
     refuse_other_layers(config, lambda layer: "full_attention")
     return plain_rope(config)
 
@@ -18,6 +18,6 @@ QWEN2 = CheckpointMap(
     defaults={"tie_word_embeddings": False},
     expects={"hidden_act": ("silu",), "use_sliding_window": (False,), "use_mrope": (False,)},
     ignores=frozenset({"sliding_window", "max_window_layers"}),  # of use_sliding_window
-    derive=_derive,
+    derive=full_attention,
     derived_from=frozenset({"layer_types"}),
 )

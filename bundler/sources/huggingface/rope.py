@@ -53,7 +53,7 @@ def rope_of(config: Metadata, rope: Metadata) -> Derived:
     values: dict[str, Any] = {"rope.freq_base": rope.floating("rope_theta")}
     part = rope.floating("partial_rotary_factor", 1.0)
     if part != 1.0:
-        values["rope.dimension_count"] = int(_head_dim(config) * part)
+        values["rope.dimension_count"] = int(head_dim(config) * part)
     if kind == "llama3":
         return Derived(values=values, tensors={"rope_freqs.weight": _llama3_divisors(config, rope, part)})
     if kind != "default":
@@ -82,7 +82,7 @@ def _yarn(config: Metadata, rope: Metadata) -> Mapping[str, Any]:
 def _llama3_divisors(config: Metadata, rope: Metadata, part: float) -> Floats:
     """Of each frequency: 1 where it is high, `factor` where it is low, smooth between (Llama 3.1's reference code)."""
     factor, low, high = (rope.floating(key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
-    trained, dim = rope.integer("original_max_position_embeddings"), int(_head_dim(config) * part)
+    trained, dim = rope.integer("original_max_position_embeddings"), int(head_dim(config) * part)
     if not (factor > 0 and high > low and trained > 0):
         raise SharkpackError(f"{rope.path}: rope scaling 'llama3' with factor {factor}, low {low}, high {high}")
     wavelengths = 2 * math.pi * np.power(rope.floating("rope_theta"), np.arange(0, dim, 2) / dim)
@@ -90,7 +90,7 @@ def _llama3_divisors(config: Metadata, rope: Metadata, part: float) -> Floats:
     return (1.0 / ((1.0 - smooth) / factor + smooth)).astype(np.float32)
 
 
-def _head_dim(config: Metadata) -> int:
+def head_dim(config: Metadata) -> int:
     heads = config.integer("num_attention_heads")
     return config.integer("head_dim", config.integer("hidden_size") // max(heads, 1))
 
