@@ -75,8 +75,9 @@ def prepare(model: Model, plan: Plan, llama_cpp: LlamaCpp, result: Result, progr
     options = ("--batch-sizes", BATCH_SIZES, "--context", str(CONTEXT))
     result.build_seconds[model.name] = build_bundle(model.path, bundle, *options)
     result.weights[model.name] = weights_of(model.path, bundle)
-    theirs = LlamaCppEngine(programs=llama_cpp.programs, model=model.path)
-    return Pair(model=model, ours=SharkpackEngine(bundle=bundle), theirs=theirs)
+    ours = SharkpackEngine(bundle=bundle)
+    ours.warm_up()
+    return Pair(model=model, ours=ours, theirs=LlamaCppEngine(programs=llama_cpp.programs, model=model.path))
 
 
 def measure_pair(

@@ -42,6 +42,7 @@ def run(command: Sequence[str | Path], *, watch_memory: bool = False, timeout: f
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "launch.py"), *["--anonymous"] * watch_memory, *words],
         cwd=ROOT,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -54,6 +55,12 @@ def run(command: Sequence[str | Path], *, watch_memory: bool = False, timeout: f
         last = (found["stderr"].strip() or "no message").splitlines()[-1]
         raise BenchmarkError(f"status {found['status']} from: {' '.join(words)}: {last}")
     return _read(found)
+
+
+def environment() -> dict[str, str]:
+    """Ours, but Python keeps bytecode, as where a package is installed: compiling is no part of starting."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(ROOT / "build" / "benchmarks" / "bytecode")} | kept
 
 
 def _read(found: dict[str, Any]) -> Run:

@@ -30,6 +30,10 @@ class SharkpackEngine:
 
     bundle: Path
 
+    def warm_up(self) -> None:
+        """Run it once: the bundle and the libraries are in the page cache then, and our bytecode is compiled."""
+        run([*command(), "run", self.bundle, PROMPT, "--max-tokens", "1"])
+
     def measure(self, task: Task, threads: int, *, repeats: int) -> tuple[Run, dict[str, list[float]]]:
         """The process, and the values of each metric (see tasks.METRICS)."""
         if task.kind in ("cold-start", "memory"):

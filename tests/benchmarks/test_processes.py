@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from benchmarks.processes import BenchmarkError, run
+from benchmarks.processes import ROOT, BenchmarkError, run
 
 
 def test_measures_a_process() -> None:
@@ -27,3 +27,10 @@ def test_says_what_a_failed_process_said() -> None:
 def test_says_which_program_is_missing() -> None:
     with pytest.raises(BenchmarkError, match="no-such-program could not be started"):
         run(["no-such-program"])
+
+
+def test_python_keeps_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    code = "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
+    assert run([sys.executable, "-c", code]).stdout == f"False {ROOT / 'build' / 'benchmarks' / 'bytecode'}\n"
