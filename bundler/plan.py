@@ -9,8 +9,9 @@ from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.targets import Target, choose_targets
 from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.irpa import IrpaPlan, plan_irpa
+from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.signature import CacheInfo, Signature
+from sharkpack.formats.tensor_file import TensorFilePlan
 from sharkpack.templates.recipe import CausalModel, ModelOptions
 from sharkpack.templates.recipes import RECIPES
 
@@ -27,7 +28,7 @@ class BuildPlan:
     options: ModelOptions
     batch_sizes: tuple[int, ...]
     model: CausalModel
-    parameters: IrpaPlan
+    parameters: TensorFilePlan
     tokenizer: RebuiltTokenizer
 
     @property

@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 from sharkpack.bundler.ahead import ahead
 from sharkpack.bundler.options import Advance
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
-from sharkpack.formats.irpa import IrpaPlan, Writable, write_irpa
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize
+from sharkpack.formats.tensor_file import TensorFilePlan, Writable, write_tensors
 from sharkpack.templates.recipe import CausalModel, PackedWeight, TableWeight, Weight
 
 PIECES_AHEAD = 8
 
 
-def write_parameters(plan: IrpaPlan, out: Writable, model: CausalModel, source: SourceModel, done: Advance) -> None:
+def write_parameters(
+    plan: TensorFilePlan, out: Writable, model: CausalModel, source: SourceModel, done: Advance
+) -> None:
     """Write the planned parameter file to `out`; `done` advances by its bytes.
 
     Tensors are packed in a thread of their own while what came before them is hashed and written.
@@ -32,7 +34,7 @@ def write_parameters(plan: IrpaPlan, out: Writable, model: CausalModel, source: 
                 source.tensor(weight.tensor).release()
 
     with closing(ahead(tensors(), PIECES_AHEAD)) as made:
-        write_irpa(plan, out, made)
+        write_tensors(plan, out, made)
 
 
 def convert(weight: Weight, source: SourceModel) -> NDArray[np.uint8]:

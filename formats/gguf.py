@@ -47,12 +47,19 @@ class GGUFFile:
     Everything in the header is checked when it opens; tensor bytes are read only through `raw`.
     """
 
-    def __init__(self, file: MappedFile, metadata: dict[str, MetadataValue], tensors: dict[str, GGUFTensor]) -> None:
+    def __init__(
+        self,
+        file: MappedFile,
+        metadata: dict[str, MetadataValue],
+        spans: dict[str, slice],
+        tensors: dict[str, GGUFTensor],
+    ) -> None:
         self.path = file.path
         self.size = len(file.mapping)
         self.metadata: Mapping[str, MetadataValue] = MappingProxyType(metadata)
         self.tensors: Mapping[str, GGUFTensor] = MappingProxyType(tensors)
         self._file = file
+        self._spans = spans
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -61,12 +68,16 @@ class GGUFFile:
         try:
             cursor = GGUFCursor(file.mapping, str(path))
             tensor_count, value_count = _read_start(cursor)
-            metadata = _read_metadata(cursor, value_count)
+            metadata, spans = _read_metadata(cursor, value_count)
             tensors = _read_tensors(cursor, tensor_count, _alignment(cursor, metadata))
         except BaseException:
             file.close()
             raise
-        return cls(file, metadata, tensors)
+        return cls(file, metadata, spans, tensors)
+
+    def encoded(self, key: str) -> bytes:
+        """Type and bytes of the metadata value `key`, as another GGUF file can have them."""
+        return self._file.mapping[self._spans[key]]
 
     def raw(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor: a read-only 1-D uint8 view on the mapping, nothing copied."""
@@ -113,14 +124,18 @@ def _read_start(cursor: GGUFCursor) -> tuple[int, int]:
     return tensor_count, value_count
 
 
-def _read_metadata(cursor: GGUFCursor, count: int) -> dict[str, MetadataValue]:
+def _read_metadata(cursor: GGUFCursor, count: int) -> tuple[dict[str, MetadataValue], dict[str, slice]]:
+    """Each value, and where the file has its type and its bytes."""
     metadata: dict[str, MetadataValue] = {}
+    spans: dict[str, slice] = {}
     for index in range(count):
         key = cursor.string(f"metadata key {index}", most=MAX_KEY_BYTES)
         if key in metadata:
             cursor.fail(f"the metadata key '{key}' appears twice")
+        start = cursor.position
         metadata[key] = cursor.value(key)
-    return metadata
+        spans[key] = slice(start, cursor.position)
+    return metadata, spans
 
 
 def _alignment(cursor: GGUFCursor, metadata: Mapping[str, MetadataValue]) -> int:

@@ -4,14 +4,10 @@ The layout is that of IREE's runtime/src/iree/schemas/parameter_archive.h; only 
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
-from sharkpack.formats.buffers import Bytes, as_bytes
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.tensor_file import TensorFilePlan, TensorPlace
 
 TENSOR_ALIGNMENT = 64
 MAX_TENSORS = 1 << 20
@@ -26,31 +22,7 @@ _SKIP_ENTRY, _SPLAT_ENTRY, _DATA_ENTRY, _EXTERNAL_ENTRY = range(4)
 _ENTRY_KINDS = {_SKIP_ENTRY: "a SKIP", _SPLAT_ENTRY: "a SPLAT", _EXTERNAL_ENTRY: "an EXTERNAL"}
 
 
-class Writable(Protocol):
-    """All that `write_irpa` asks of its output: a file, or a member of an archive."""
-
-    def write(self, data: bytes | memoryview, /) -> object: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IrpaEntry:
-    """One tensor: its place in bytes from the start of the parameter archive."""
-
-    name: str
-    offset: int
-    nbytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IrpaPlan:
-    """Where everything will stand: `header` is all bytes before the first tensor, `total_size` the whole file's."""
-
-    header: bytes
-    entries: tuple[IrpaEntry, ...]
-    total_size: int
-
-
-def plan_irpa(entries: Sequence[tuple[str, int]], alignment: int = TENSOR_ALIGNMENT) -> IrpaPlan:
+def plan_irpa(entries: Sequence[tuple[str, int]], alignment: int = TENSOR_ALIGNMENT) -> TensorFilePlan:
     """Lay out tensors `(name, nbytes)` in the order given, each at a multiple of `alignment` bytes.
 
     Raises SharkpackError for an empty or repeated name, an empty tensor, or an alignment that is not a power of two
@@ -65,18 +37,18 @@ def plan_irpa(entries: Sequence[tuple[str, int]], alignment: int = TENSOR_ALIGNM
     names_size = sum(map(len, names))
     storage_offset = _align(names_offset + names_size, alignment)
     table = bytearray()
-    placed: list[IrpaEntry] = []
+    placed: list[TensorPlace] = []
     name_offset, end = 0, storage_offset
     for raw_name, (name, nbytes) in zip(names, entries, strict=True):
         offset = _align(end, alignment)
         fields = (_ENTRY.size, _DATA_ENTRY, 0, name_offset, len(raw_name), 0, 0, alignment)
         table += _ENTRY.pack(*fields, offset - storage_offset, nbytes).ljust(_ENTRY_STRIDE, b"\0")
-        placed.append(IrpaEntry(name=name, offset=offset, nbytes=nbytes))
+        placed.append(TensorPlace(name=name, offset=offset, nbytes=nbytes))
         name_offset, end = name_offset + len(raw_name), offset + nbytes
     segments = (_TABLE_OFFSET, table_size, names_offset, names_size, storage_offset, end - storage_offset)
     fixed = _HEADER.pack(_MAGIC, 0, 0, _HEADER.size, 0, 0, len(entries), *segments)
     header = (fixed.ljust(_TABLE_OFFSET, b"\0") + bytes(table) + b"".join(names)).ljust(storage_offset, b"\0")
-    return IrpaPlan(header=header, entries=tuple(placed), total_size=end)
+    return TensorFilePlan(header=header, entries=tuple(placed), total_size=end)
 
 
 def _check_planned(entries: Sequence[tuple[str, int]]) -> None:
@@ -89,33 +61,6 @@ def _check_planned(entries: Sequence[tuple[str, int]]) -> None:
         seen.add(name)
     if len(entries) > MAX_TENSORS:
         raise SharkpackError(f"{len(entries)} tensors; a parameter file holds at most {MAX_TENSORS}")
-
-
-def write_irpa(plan: IrpaPlan, out: Writable, tensors: Iterable[tuple[str, Bytes]]) -> None:
-    """Write `plan.total_size` bytes to `out`, front to back, taking one `(name, C-contiguous buffer)` at a time.
-
-    Raises SharkpackError if `tensors` does not yield exactly the planned names and sizes, in the planned order.
-    """
-    out.write(plan.header)
-    position = len(plan.header)
-    groups = groupby(tensors, key=itemgetter(0))
-    for entry in plan.entries:
-        name, pieces = next(groups, (None, ()))
-        out.write(bytes(entry.offset - position))
-        written = 0
-        for _, data in pieces:
-            view = as_bytes(data)
-            written += view.nbytes
-            if name != entry.name or written > entry.nbytes:
-                break
-            out.write(view)
-        if name != entry.name or written != entry.nbytes:
-            found = "nothing" if name is None else f"{name!r} of {written} bytes"
-            raise SharkpackError(f"tensor {entry.name!r} of {entry.nbytes} bytes was planned, got {found}")
-        position = entry.offset + entry.nbytes
-    extra = next(groups, None)
-    if extra is not None:
-        raise SharkpackError(f"tensor {extra[0]!r} was not planned")
 
 
 def read_irpa_index(view: memoryview) -> dict[str, tuple[int, int]]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from sharkpack.formats.archive import ArchiveWriter
-from sharkpack.formats.irpa import plan_irpa, write_irpa
+from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.manifest import (
     CacheInfo,
     Format,
@@ -21,6 +21,7 @@ from sharkpack.formats.manifest import (
     TargetInfo,
     TokenizerInfo,
 )
+from sharkpack.formats.tensor_file import write_tensors
 
 PARAMETERS_PATH = "params/model.irpa"
 TOKENIZER_PATH = "tokenizer/tokenizer.json.zst"
@@ -102,7 +103,7 @@ def write_sample_bundle(path: str | os.PathLike[str], *, overwrite: bool = False
     plan = plan_irpa([(name, len(data)) for name, data in TENSORS.items()])
     with ArchiveWriter(path, overwrite=overwrite) as archive:
         with archive.open_member(PARAMETERS_PATH, plan.total_size) as out:
-            write_irpa(plan, out, TENSORS.items())
+            write_tensors(plan, out, TENSORS.items())
         archive.add(TOKENIZER_PATH, TOKENIZER, compress=True)
         archive.add(MODULE_PATH, MODULE)
         manifest = sample_manifest(archive.members)

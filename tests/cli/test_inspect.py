@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sharkpack.formats.irpa import plan_irpa, write_irpa
+from sharkpack.formats.irpa import plan_irpa
+from sharkpack.formats.tensor_file import write_tensors
 from tests.cli.conftest import Sharkpack
 from tests.runtime_shim.toy_program import TABLE
 
@@ -17,7 +18,7 @@ def irpa(tmp_path: Path) -> Path:
     path = tmp_path / "weights.bin"
     plan = plan_irpa([("a", 8), ("b", 100)])
     with path.open("wb") as out:
-        write_irpa(plan, out, [("a", bytes(8)), ("b", bytes(100))])
+        write_tensors(plan, out, [("a", bytes(8)), ("b", bytes(100))])
     return path
 
 

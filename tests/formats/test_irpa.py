@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.irpa import TENSOR_ALIGNMENT, plan_irpa, read_irpa_index, write_irpa
+from sharkpack.formats.irpa import TENSOR_ALIGNMENT, plan_irpa, read_irpa_index
+from sharkpack.formats.tensor_file import write_tensors
 
 TENSORS = {"a.weight": b"\1" * 100, "b": b"\2" * 64, "blk.0.ünïcode": b"\3"}
 TABLE, STRIDE = 96, 80  # where the entry table starts, and how far apart its entries are
@@ -18,7 +19,7 @@ TABLE, STRIDE = 96, 80  # where the entry table starts, and how far apart its en
 def written(tensors: dict[str, bytes] = TENSORS, alignment: int = TENSOR_ALIGNMENT) -> bytes:
     plan = plan_irpa([(name, len(data)) for name, data in tensors.items()], alignment)
     out = BytesIO()
-    write_irpa(plan, out, tensors.items())
+    write_tensors(plan, out, tensors.items())
     assert len(out.getvalue()) == plan.total_size
     return out.getvalue()
 
@@ -48,7 +49,7 @@ def test_numpy_arrays_of_any_type_are_written() -> None:
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     plan = plan_irpa([("x", array.nbytes)])
     out = BytesIO()
-    write_irpa(plan, out, [("x", array)])
+    write_tensors(plan, out, [("x", array)])
     assert out.getvalue()[len(plan.header) :] == array.tobytes()
 
 
@@ -108,8 +109,8 @@ def test_alignments_that_the_runtime_would_copy_for(alignment: int) -> None:
 def test_a_tensor_may_come_in_pieces() -> None:
     plan = plan_irpa([("a", 5), ("b", 3)])
     whole, pieces = BytesIO(), BytesIO()
-    write_irpa(plan, whole, [("a", b"12345"), ("b", b"678")])
-    write_irpa(plan, pieces, [("a", b"12"), ("a", b""), ("a", b"345"), ("b", b"6"), ("b", b"78")])
+    write_tensors(plan, whole, [("a", b"12345"), ("b", b"678")])
+    write_tensors(plan, pieces, [("a", b"12"), ("a", b""), ("a", b"345"), ("b", b"6"), ("b", b"78")])
     assert pieces.getvalue() == whole.getvalue()
 
 
@@ -126,7 +127,7 @@ def test_a_tensor_may_come_in_pieces() -> None:
 )
 def test_tensors_other_than_planned(tensors: list[tuple[str, bytes]], message: str) -> None:
     with pytest.raises(SharkpackError, match=message):
-        write_irpa(plan_irpa([("a", 2), ("b", 3)]), BytesIO(), tensors)
+        write_tensors(plan_irpa([("a", 2), ("b", 3)]), BytesIO(), tensors)
 
 
 @pytest.mark.parametrize(

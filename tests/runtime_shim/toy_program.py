@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from sharkpack.formats.archive import ArchiveWriter
-from sharkpack.formats.irpa import plan_irpa, write_irpa
+from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.manifest import (
     CacheInfo,
     Format,
@@ -27,6 +27,7 @@ from sharkpack.formats.manifest import (
     TargetInfo,
     TokenizerInfo,
 )
+from sharkpack.formats.tensor_file import write_tensors
 from sharkpack.runtime_shim.cpu import host_cpu
 
 VOCABULARY = 300
@@ -242,7 +243,7 @@ class ToyBundle:
         plan = plan_irpa([(name, len(data)) for name, data in tensors])
         with ArchiveWriter(path, overwrite=True) as writer:
             with writer.open_member("params/model.irpa", plan.total_size) as out:
-                write_irpa(plan, out, tensors)
+                write_tensors(plan, out, tensors)
             writer.add("tokenizer/tokenizer.json.zst", toy_tokenizer().to_str().encode(), compress=True)
             if self.chat_template is not None:
                 writer.add("tokenizer/chat_template.jinja.zst", self.chat_template.encode(), compress=True)
