@@ -16,7 +16,7 @@ BUNDLE := build/SmolLM2-135M-Instruct.shark
 
 demo: $(VENV)/.installed-build
 	@mkdir -p build
-	model=$$($(BIN)/python scripts/fetch_demo_model.py) && $(BIN)/sharkpack build "$$model" -o $(BUNDLE) --force
+	$(BIN)/sharkpack build smollm2-135m -o $(BUNDLE) --force
 	$(BIN)/sharkpack run $(BUNDLE) "$(PROMPT)" --stats
 
 test: $(VENV)/.installed-dev

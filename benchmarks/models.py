@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ROOT, BenchmarkError
+from sharkpack.bundler.models import REGISTERED, locate
 
 DEMO = "smollm2-135m"
 FILES = {
@@ -15,7 +16,6 @@ FILES = {
     "qwen2.5-coder-0.5b": "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
 }
 MODEL_FETCHER = ROOT.parent / "shared" / "models" / "fetch.py"
-DEMO_FETCHER = ROOT / "scripts" / "fetch_demo_model.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,11 @@ def find_model(name: str) -> Model:
 
 
 def _fetch(name: str, kept: Path) -> Path:
-    if MODEL_FETCHER.exists():
-        command = [sys.executable, str(MODEL_FETCHER), name]
-    elif name == DEMO:
-        command = [sys.executable, str(DEMO_FETCHER)]
-    else:
+    if name in REGISTERED:
+        return locate(name, None).path
+    if not MODEL_FETCHER.exists():
         raise BenchmarkError(f"{kept} is not there: put it there, or give the path of a GGUF file")
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([sys.executable, str(MODEL_FETCHER), name], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise BenchmarkError(f"{name} could not be fetched; what the fetcher says is above")
     return Path(done.stdout.strip())

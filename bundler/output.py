@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sharkpack.bundler.models import is_remote, remote_name
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.sources.locate import is_remote, remote_name
 from sharkpack.formats.errors import SharkpackError
 
 

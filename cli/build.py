@@ -31,6 +31,7 @@ examples:
   sharkpack build model.gguf
   sharkpack build SmolLM2-135M-Instruct/     config.json, *.safetensors, tokenizer.json
   sharkpack build hf:HuggingFaceTB/SmolLM2-135M-Instruct
+  sharkpack build smollm2-135m               fetched, checked and built: see 'sharkpack models'
   sharkpack build model.gguf -o small.shark --context 4096 --batch-sizes 1,8
   sharkpack build model-f16.gguf --quantize q4_k
   sharkpack build model.gguf --target x86-64-v2 --target x86-64-v4-vnni
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="the model: a GGUF file, a Hugging Face checkpoint's folder or hf:owner/name[@revision][:file]",
+        help="the model: a GGUF file, a checkpoint's folder, hf:owner/name[@revision][:file], or a registered name",
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside the source, as .shark")
     add_program_arguments(parser)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sharkpack.bundler.models import is_remote, locate
 from sharkpack.bundler.sources.gguf_source import open_gguf
 from sharkpack.bundler.sources.huggingface import open_checkpoint
-from sharkpack.bundler.sources.locate import is_remote, locate
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
@@ -26,7 +26,7 @@ SOURCES: dict[bytes, Callable[[Path], SourceModel]] = {
 
 
 def open_source(argument: str, progress: "Progress | None" = None) -> SourceModel:
-    """Open the model that `argument` names: a path, or `hf:owner/name[@revision][:file]` on the hub.
+    """Open the model that `argument` names: a path, a registered name, or `hf:owner/name[@revision][:file]`.
 
     What is not on this machine is fetched first, and `progress` shows it. SharkpackError when no kind of source fits.
     """
@@ -45,7 +45,8 @@ def _open_path(path: Path) -> SourceModel:
             start = file.read(max(map(len, SOURCES)))
     except FileNotFoundError as error:
         raise SharkpackError(
-            f"{path}: no such file; expected a GGUF file, a checkpoint's folder, or hf:owner/name"
+            f"{path}: no such file; expected a GGUF file, a checkpoint's folder, hf:owner/name, or a name "
+            "that 'sharkpack models' lists"
         ) from error
     except OSError as error:
         raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error

@@ -162,7 +162,7 @@ def test_another_source_is_refused_with_what_is_supported(tmp_path: Path) -> Non
     with pytest.raises(SharkpackError, match=r"config.json is missing; a checkpoint has it"):
         open_source(str(tmp_path))
     with pytest.raises(
-        SharkpackError, match="no such file; expected a GGUF file, a checkpoint's folder, or hf:owner/name"
+        SharkpackError, match="no such file; expected a GGUF file, a checkpoint's folder, hf:owner/name"
     ):
         open_source(str(tmp_path / "absent.gguf"))
     broken = tmp_path / "broken.gguf"

@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from sharkpack.bundler.sources.hub import fetch_from_hub, parse_reference
+from sharkpack.bundler.models.hub import fetch_from_hub, parse_reference
 from sharkpack.formats.errors import SharkpackError
 from tests.hub_server import COMMIT, Hub
 
@@ -127,7 +127,7 @@ def test_the_environment_is_huggingface_hubs(hub: Hub, tmp_path: Path) -> None:
 
 def _in_process(environment: dict[str, str]) -> str:
     program = """
-from sharkpack.bundler.sources.hub import fetch_from_hub, parse_reference
+from sharkpack.bundler.models.hub import fetch_from_hub, parse_reference
 print(fetch_from_hub(parse_reference("hf:me/gated"), bars=False).path)
 """
     done = subprocess.run(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from sharkpack.bundler.sources.location import Location
+from sharkpack.bundler.models.location import Location
 from sharkpack.formats.errors import SharkpackError
 
 PREFIX = "hf:"
