@@ -27,6 +27,12 @@ def isas_here() -> list[Isa]:
     return [PORTABLE, *(target.isa for target in fitting)]
 
 
+def unlike_isas_here() -> list[Isa]:
+    """The least and the best of them: enough where integer products, look-ups and halves are not what is tested."""
+    found = isas_here()[1:] or [PORTABLE]
+    return list(dict.fromkeys([found[0], found[-1]]))
+
+
 def module_text(kernels: Sequence[Kernel], isa: Isa) -> str:
     """A module that exports each kernel's function as `call_<name>`."""
     parts = [k.layout_alias for k in kernels] + ["module @module {"]

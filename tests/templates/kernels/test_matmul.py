@@ -76,10 +76,13 @@ LIMITS: list[Case] = [
 
 
 def _cases_of(isa: Isa) -> list[Case]:
-    """All of them on one instruction set; elsewhere one for each kind of codes, its precision in turn: what differs
-    between instruction sets is below the layouts."""
-    if isa.name == "avx512vnni":
+    """All of them on one instruction set, one for each kind of codes on the least, and elsewhere one for each width of
+    codes: what differs between instruction sets is in the leaves, which have tests of their own."""
+    if isa == isas_here()[-1]:
         return CASES
+    if isa != isas_here()[1]:
+        quantized = [case for case in CASES if case.activations != "float32"]
+        return list({LAYOUTS[case.layout].byte_bits: case for case in quantized}.values())
     kinds = {_codes_of(layout): name for name, layout in reversed(LAYOUTS.items())}
     return [
         next(c for c in CASES if c.layout == name and (c.activations == LEVELS[i % 3] or LAYOUTS[name].kind == "float"))

@@ -6,14 +6,14 @@ import torch
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.routing import route
-from tests.templates.kernel_runner import KernelRunner, isas_here
+from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import error
 
 CASES = [(8, 2, True), (16, 1, False), (60, 4, False), (128, 8, True), (3, 3, True)]
 """(experts, chosen, normalised): Mixtral's, a single choice, Qwen2's and Qwen3's, and all there are."""
 
 
-@pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
+@pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
 def test_the_likeliest_experts_and_their_weights(isa: Isa) -> None:
     kernels = {case: route(case[0], case[1], normalise=case[2]) for case in CASES}
     runner = KernelRunner(list(kernels.values()), isa)
@@ -31,7 +31,7 @@ def test_the_likeliest_experts_and_their_weights(isa: Isa) -> None:
 
 
 def test_equal_and_broken_logits_stay_within_the_experts() -> None:
-    isa = isas_here()[-1]
+    isa = unlike_isas_here()[-1]
     kernel = route(5, 3, normalise=True)
     logits = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0], [torch.nan] * 5, [-1e9, 0.0, -1e9, -1e9, -1e9]])
     chosen, weights = KernelRunner([kernel], isa)(kernel, logits)
