@@ -9,7 +9,7 @@ from typing import Literal
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.products import Products, Stream
 from sharkpack.templates.kernels.row_tiles import RowTiles
 
 
@@ -72,9 +72,11 @@ class _ExpertMatmul:
         first, last = self.tiles.range_of(e, e.op(f"arith.remui %group_y, {groups} : index"))
 
         def outputs(tiles: list[str]) -> None:
-            starts = [e.add(start, e.mul(tile, self.expert_bytes // self.tiles.count)) for tile in tiles]
+            starts = [
+                Stream("weight", e.add(start, e.mul(tile, self.expert_bytes // self.tiles.count))) for tile in tiles
+            ]
             sums = self.products.along_k(e, starts, [given])
             for tile, value in zip(tiles, sums, strict=True):
                 e.store(value, "y", [made, e.mul(tile, 16)], F32)
 
-        self.tiles.side_by_side(e, first, last, outputs)
+        self.tiles.side_by_side(e, first, last, outputs, e.isa.streams)

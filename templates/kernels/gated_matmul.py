@@ -8,7 +8,7 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.products import Products, Stream
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.rows import quantized_outputs
 
@@ -34,24 +34,31 @@ def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: s
 class _GatedMatmul:
     def __init__(self, n: int, k: int, gate_layout: str, up_layout: str, activation: str) -> None:
         layouts = [LAYOUTS[gate_layout], LAYOUTS[up_layout]]
-        self.activation = activation
+        self.activation, self.alike = activation, gate_layout == up_layout
         self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
-        self.products = [
-            Products(layout, k, quantized=True, remainder=False, weight=name, x="x_")
-            for layout, name in zip(layouts, ("gate", "up"), strict=True)
-        ]
+        self.products = [Products(layout, k, quantized=True, remainder=False, x="x_") for layout in layouts]
         self.tiles = RowTiles(n, sum(self.bytes))
 
     def write(self, e: Emitter) -> None:
         def outputs(tiles: list[str], token: str, count: int) -> None:
             tokens = [e.add(token, m) for m in range(count)]
-            gate, up = (
-                products.along_k(e, [e.mul(tile, nbytes // self.tiles.count) for tile in tiles], tokens)
-                for products, nbytes in zip(self.products, self.bytes, strict=True)
-            )
+            gate, up = self._products(e, tiles, tokens)
             for i, tile in enumerate(tiles):
                 for m, row in enumerate(tokens):
                     value = gate_times(e, self.activation, gate[i * count + m], up[i * count + m])
                     quantize_half(e, value, row, tile)
 
-        self.tiles.for_rows(e, "%group_x", outputs)
+        # A tile of the gate and one of `up` are two streams already.
+        self.tiles.for_rows(e, "%group_x", outputs, streams=e.isa.streams if self.alike else e.isa.streams)
+
+    def _products(self, e: Emitter, tiles: list[str], tokens: list[str]) -> tuple[list[str], list[str]]:
+        """[tile][token] of the gate and of `up`; side by side where one token leaves the registers to both."""
+        streams = [
+            [Stream(name, e.mul(tile, nbytes // self.tiles.count)) for tile in tiles]
+            for name, nbytes in zip(("gate", "up"), self.bytes, strict=True)
+        ]
+        if self.alike and len(tokens) == 1:
+            both = self.products[0].along_k(e, [*streams[0], *streams[1]], tokens)
+            return both[: len(tiles)], both[len(tiles) :]
+        gate, up = (p.along_k(e, mine, tokens) for p, mine in zip(self.products, streams, strict=True))
+        return gate, up

@@ -10,7 +10,7 @@ from typing import Literal
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.products import Products
+from sharkpack.templates.kernels.products import Products, Stream
 from sharkpack.templates.kernels.row_tiles import RowTiles
 
 Activations = Literal["float32", "int8", "int8_remainder"]
@@ -99,7 +99,6 @@ class Product:
             k,
             quantized=activations != "float32",
             remainder=self.remainder,
-            weight=f"weight{suffix}",
         )
         self.bytes = packed_nbytes(LAYOUTS[layout_name], (n, k))
         self.tiles = RowTiles(n, self.bytes)
@@ -124,7 +123,8 @@ class Product:
 
         def outputs(tiles: list[str], token: str, count: int) -> None:
             tokens = [e.add(token, m) for m in range(count)]
-            starts = [e.mul(tile, self.bytes // self.tiles.count) for tile in tiles]
+            weight, each = f"weight{self.suffix}", self.bytes // self.tiles.count
+            starts = [Stream(weight, e.mul(tile, each)) for tile in tiles]
             sums = self.products.along_k(e, starts, tokens)
             for i, tile in enumerate(tiles):
                 self._store(e, tile, tokens, sums[i * count : (i + 1) * count])

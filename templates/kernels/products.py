@@ -4,33 +4,44 @@ Works on several weight streams (rows of tiles) and several tokens at once; accu
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sharkpack.formats.packing import PackedLayout
 from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, super_scale, unpack_block
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
-PREFETCH_BYTES = 2560
+PREFETCH_BYTES = 1024
 """How far ahead of a single token's products the weights are asked for."""
 
-TileWriter = Callable[[list[str], str, list[str]], list[str]]
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A run of tiles in a binding, from byte `at` on."""
+
+    weight: str
+    at: str
+
+    def after(self, e: Emitter, nbytes: str | int) -> "Stream":
+        return Stream(self.weight, e.add(self.at, nbytes))
+
+
+TileWriter = Callable[[list[Stream], str, list[str]], list[str]]
 
 
 class Products:
     """Writes the products of one layout with float32 activations (binding `x`) or int8 ones (`codes`, `scales`, and
     `remainders`, `remainder_sums` with `remainder`), k of them.
 
-    `weight` names the binding of the packed stream; `x` begins the names of codes and scales.
+    `x` begins the names of codes and scales.
     """
 
-    def __init__(
-        self, layout: PackedLayout, k: int, *, quantized: bool, remainder: bool, weight: str = "weight", x: str = ""
-    ) -> None:
+    def __init__(self, layout: PackedLayout, k: int, *, quantized: bool, remainder: bool, x: str = "") -> None:
         self.layout, self.k, self.quantized, self.remainder = layout, k, quantized, remainder
-        self.weight, self.codes, self.scales = weight, f"{x}codes", f"{x}scales"
+        self.codes, self.scales = f"{x}codes", f"{x}scales"
 
-    def along_k(self, e: Emitter, streams: list[str], tokens: list[str]) -> list[str]:
-        """[stream][token] vectors of 16 outputs: the whole dot products of streams that begin at those bytes."""
+    def along_k(self, e: Emitter, streams: list[Stream], tokens: list[str]) -> list[str]:
+        """[stream][token] vectors of 16 outputs: the whole dot products of streams of this layout."""
         sums = [e.floats(0.0)] * (len(streams) * len(tokens))
         if self.layout.kind == "float":
             return self._float_rows(e, streams, tokens, sums)
@@ -39,66 +50,67 @@ class Products:
         return self._simple_rows(e, streams, tokens, sums)
 
     def _tiles(
-        self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str], count: int, write_tile: TileWriter
+        self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str], count: int, write_tile: TileWriter
     ) -> list[str]:
         """Add the first `count` tiles of each stream; `write_tile` takes the tiles' first bytes and first block."""
 
         def body(index: str, carried: list[str]) -> list[str]:
             offset = e.mul(index, self.layout.tile_bytes)
-            bases = [e.add(stream, offset) for stream in streams]
+            bases = [stream.after(e, offset) for stream in streams]
             if len(tokens) == 1:
                 self._prefetch(e, bases)
             return write_tile(bases, e.mul(index, self.layout.tile_k // 32), carried)
 
         return e.loop("%origin", e.index(count), 1, sums, F32, body)
 
-    def _prefetch(self, e: Emitter, bases: list[str]) -> None:
+    def _prefetch(self, e: Emitter, bases: list[Stream]) -> None:
         """Ask for a tile some way ahead: a single token's products are over before its weights could come."""
         for base in bases:
             for line in range(0, self.layout.tile_bytes, 64):
-                at = e.add(base, PREFETCH_BYTES + line)
-                e.do(f"memref.prefetch %{self.weight}[{at}], read, locality<3>, data : {e.memref(self.weight)}")
+                at = base.after(e, PREFETCH_BYTES + line)
+                kind = e.memref(at.weight)
+                e.do(f"memref.prefetch %{at.weight}[{at.at}], read, locality<3>, data : {kind}")
 
-    def _simple_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
+    def _simple_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
         each = self.layout.blocks_per_tile
         whole, rest = divmod(self.k // 32, each)
 
-        def tile(bases: list[str], block: str, carried: list[str]) -> list[str]:
+        def tile(bases: list[Stream], block: str, carried: list[str]) -> list[str]:
             return self._simple_tile(e, bases, block, tokens, carried, each)
 
         if whole:
             sums = self._tiles(e, streams, tokens, sums, whole, tile)
         if rest:
-            bases = [e.add(stream, whole * self.layout.tile_bytes) for stream in streams]
+            bases = [stream.after(e, whole * self.layout.tile_bytes) for stream in streams]
             sums = self._simple_tile(e, bases, e.index(whole * each), tokens, sums, rest)
         return sums
 
     def _simple_tile(
-        self, e: Emitter, bases: list[str], block: str, tokens: list[str], sums: list[str], count: int
+        self, e: Emitter, bases: list[Stream], block: str, tokens: list[str], sums: list[str], count: int
     ) -> list[str]:
         layout = self.layout
         for b in range(count):
             found: list[str] = []
             for i, base in enumerate(bases):
-                codes = unpack_block(e, layout, self.weight, e.add(base, b * layout.block_bytes))
-                scale = block_scale(e, layout, self.weight, e.add(base, layout.scales_offset(b)))
-                minimum = halves(e, self.weight, e.add(base, layout.mins_offset(b))) if layout.has_min else None
+                codes = unpack_block(e, layout, base.weight, e.add(base.at, b * layout.block_bytes))
+                scale = block_scale(e, layout, base.weight, e.add(base.at, layout.scales_offset(b)))
+                minimum = halves(e, base.weight, e.add(base.at, layout.mins_offset(b))) if layout.has_min else None
                 mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, [scale], [minimum], e.add(block, b), tokens, mine)
             sums = found
         return sums
 
-    def _super_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
-        def tile(bases: list[str], block: str, carried: list[str]) -> list[str]:
+    def _super_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
+        def tile(bases: list[Stream], block: str, carried: list[str]) -> list[str]:
             return self._super_tile(e, bases, block, tokens, carried)
 
         return self._tiles(e, streams, tokens, sums, self.k // self.layout.tile_k, tile)
 
-    def _super_tile(self, e: Emitter, bases: list[str], block: str, tokens: list[str], sums: list[str]) -> list[str]:
+    def _super_tile(self, e: Emitter, bases: list[Stream], block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
-        scale = [super_scale(e, layout, self.weight, base) for base in bases]
+        scale = [super_scale(e, layout, base.weight, base.at) for base in bases]
         negative = [
-            e.op(f"arith.negf {halves(e, self.weight, e.add(base, layout.dmin_offset))} : {F32}")
+            e.op(f"arith.negf {halves(e, base.weight, e.add(base.at, layout.dmin_offset))} : {F32}")
             if layout.has_min
             else None
             for base in bases
@@ -107,7 +119,7 @@ class Products:
         def blocks(b: str, carried: list[str]) -> list[str]:
             found: list[str] = []
             for i, base in enumerate(bases):
-                codes = unpack_block(e, layout, self.weight, e.add(base, e.mul(b, layout.block_bytes)))
+                codes = unpack_block(e, layout, base.weight, e.add(base.at, e.mul(b, layout.block_bytes)))
                 scales, minimums = self._sub_scales(e, base, b, scale[i], negative[i])
                 mine = carried[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, scales, minimums, e.add(block, b), tokens, mine)
@@ -117,14 +129,14 @@ class Products:
         return e.loop("%origin", e.index(8), 1, sums, F32, blocks)
 
     def _sub_scales(
-        self, e: Emitter, base: str, block: str, scale: str, negative: str | None
+        self, e: Emitter, base: Stream, block: str, scale: str, negative: str | None
     ) -> tuple[list[str], list[str | None]]:
         """Scale and minimum (None where the layout has none) of each sub-block of a block of a super-block."""
         subs = 32 // self.layout.sub_block
         scales: list[str] = []
         minimums: list[str | None] = []
         for sub in range(subs):
-            factor, minimum = sub_scale(e, self.layout, self.weight, base, e.add(e.mul(block, subs), sub))
+            factor, minimum = sub_scale(e, self.layout, base.weight, base.at, e.add(e.mul(block, subs), sub))
             scales.append(e.float_op("mulf", scale, factor) if factor else scale)
             minimums.append(e.float_op("mulf", negative, minimum) if negative and minimum else None)
         return scales, minimums
@@ -207,13 +219,13 @@ class Products:
         x_sums = [e.reduce("add", e.load("x", [token, k0], x_type), x_type) for token in tokens]
         return list(zip(totals, x_sums, strict=True))
 
-    def _float_rows(self, e: Emitter, streams: list[str], tokens: list[str], sums: list[str]) -> list[str]:
+    def _float_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
         size = self.layout.element_bytes
 
         def body(k: str, carried: list[str]) -> list[str]:
             found: list[str] = []
             for stream in streams:
-                weight = self._float_weights(e, e.add(stream, e.mul(k, 16 * size)))
+                weight = self._float_weights(e, stream.after(e, e.mul(k, 16 * size)))
                 for token in tokens:
                     x = e.splat(e.load_scalar("x", [token, k]))
                     found.append(e.fma(weight, x, carried[len(found)]))
@@ -221,10 +233,10 @@ class Products:
 
         return e.loop("%origin", e.index(self.k), 1, sums, F32, body)
 
-    def _float_weights(self, e: Emitter, at: str) -> str:
+    def _float_weights(self, e: Emitter, at: Stream) -> str:
         if self.layout.name == "f16":
-            return halves(e, self.weight, at)
-        raw = e.load(self.weight, [at], f"vector<{16 * self.layout.element_bytes}xi8>")
+            return halves(e, at.weight, at.at)
+        raw = e.load(at.weight, [at.at], f"vector<{16 * self.layout.element_bytes}xi8>")
         if self.layout.name == "f32":
             return e.bitcast(raw, I8, F32)
         short = e.bitcast(raw, "vector<32xi8>", "vector<16xbf16>")
