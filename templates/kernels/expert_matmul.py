@@ -79,4 +79,4 @@ class _ExpertMatmul:
             for tile, value in zip(tiles, sums, strict=True):
                 e.store(value, "y", [made, e.mul(tile, 16)], F32)
 
-        self.tiles.side_by_side(e, first, last, outputs, e.isa.streams)
+        self.tiles.side_by_side(e, first, last, outputs)

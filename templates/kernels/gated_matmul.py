@@ -48,8 +48,7 @@ class _GatedMatmul:
                     value = gate_times(e, self.activation, gate[i * count + m], up[i * count + m])
                     quantize_half(e, value, row, tile)
 
-        # A tile of the gate and one of `up` are two streams already.
-        self.tiles.for_rows(e, "%group_x", outputs, streams=e.isa.streams if self.alike else e.isa.streams)
+        self.tiles.for_rows(e, "%group_x", outputs)
 
     def _products(self, e: Emitter, tiles: list[str], tokens: list[str]) -> tuple[list[str], list[str]]:
         """[tile][token] of the gate and of `up`; side by side where one token leaves the registers to both."""

@@ -30,9 +30,7 @@ class RowTiles:
         first = e.mul(group, self.each)
         return first, e.minimum(e.add(first, self.each), e.index(self.count))
 
-    def for_rows(
-        self, e: Emitter, group: str, outputs: Callable[[list[str], str, int], None], streams: int | None = None
-    ) -> None:
+    def for_rows(self, e: Emitter, group: str, outputs: Callable[[list[str], str, int], None]) -> None:
         """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with one
         tile, so that its codes are unpacked once for them all; for those left over, with several tiles."""
         tokens = e.isa.token_tile
@@ -46,14 +44,15 @@ class RowTiles:
             e.each(whole, "%rows", 1, lambda token: outputs(tiles, token, 1))
 
         e.each(first, last, 1, many_tokens)
-        self.side_by_side(e, first, last, single_tokens, streams or e.isa.streams)
+        self.side_by_side(e, first, last, single_tokens)
 
-    def side_by_side(self, e: Emitter, first: str, last: str, write: Callable[[list[str]], None], streams: int) -> None:
+    def side_by_side(self, e: Emitter, first: str, last: str, write: Callable[[list[str]], None]) -> None:
         """Have `write(tiles)` take all tiles, `streams` at a time, each from a part of its own.
 
         Every stream is then one run of memory, which the hardware reads ahead of: neighbours taken in pairs would
         each jump over the other.
         """
+        streams = e.isa.streams
         part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
 
         def one_of_each(i: str) -> None:
