@@ -43,10 +43,10 @@ def fetch_registered(model: RegisteredModel, progress: "Progress | None") -> Loc
 def _fetch(model: RegisteredModel, target: Path, progress: "Progress | None") -> None:
     parts = [target.with_name(f"{target.name}.part{number}") for number in range(len(model.parts))]
     if progress is None:
-        _fetch_parts(model, parts, lambda count: None, bars=False)
+        _fetch_parts(model, parts, lambda count: None)
     else:
         with progress.step(f"fetch {model.name}", model.size) as step:
-            _fetch_parts(model, parts, step.advance, bars=progress.shown)
+            _fetch_parts(model, parts, step.advance)
     whole = target.with_name(f"{target.name}.whole")
     try:
         _join(parts, whole)
@@ -59,13 +59,14 @@ def _fetch(model: RegisteredModel, target: Path, progress: "Progress | None") ->
             path.unlink(missing_ok=True)
 
 
-def _fetch_parts(model: RegisteredModel, targets: list[Path], advance: Advance, *, bars: bool) -> None:
+def _fetch_parts(model: RegisteredModel, targets: list[Path], advance: Advance) -> None:
     for part, target in zip(model.parts, targets, strict=True):
         if target.exists():
             advance(target.stat().st_size)
         elif isinstance(part, HubFile):
             reference = HubReference(repo=part.repo, revision=part.commit, file=part.path)
-            _copy(fetch_from_hub(reference, bars=bars).path, target)
+            _copy(fetch_from_hub(reference, bars=False).path, target)
+            advance(target.stat().st_size)
         else:
             fetch_member(part, target, model.size, advance)
 

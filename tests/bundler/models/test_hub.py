@@ -11,8 +11,12 @@ import pytest
 from huggingface_hub import constants
 
 from sharkpack.bundler.models.hub import fetch_from_hub, parse_reference
+from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.tokenizer import tokenizer_of
 from sharkpack.formats.errors import SharkpackError
+from tests.checkpoints import write_checkpoint_of
 from tests.hub_server import COMMIT, Hub
+from tests.tiny_models import write_tiny_gguf
 
 GGUF = b"GGUF" + bytes(range(256)) * 20000
 FILES = {
@@ -81,6 +85,17 @@ def test_one_file_is_fetched_alone(hub: Hub) -> None:
     found = fetch_from_hub(parse_reference(f"hf:me/files@{COMMIT}:small-Q4_0.gguf"), bars=False)
     assert found.path.read_bytes() == GGUF
     assert (found.name, found.origin) == ("small-Q4_0", f"hf:me/files@{COMMIT}:small-Q4_0.gguf")
+
+
+def test_a_source_of_the_hub_is_named_after_its_repository(hub: Hub, tmp_path: Path) -> None:
+    gguf = write_tiny_gguf(tmp_path / "tiny.gguf", layers=1)
+    folder = write_checkpoint_of(gguf, tmp_path / "folder")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub.repositories = {"me/Tiny-0.1B": files | {"tiny.gguf": gguf.read_bytes()}}
+    for text, kind, name in (("", "safetensors", "Tiny-0.1B"), (":tiny.gguf", "gguf", "tiny")):
+        with open_source(f"hf:me/Tiny-0.1B@main{text}") as source:
+            assert (source.kind, source.name, source.origin) == (kind, name, f"hf:me/Tiny-0.1B@{COMMIT}{text}")
+            assert tokenizer_of(source.tokenizer).chat_template is not None
 
 
 def test_a_broken_download_goes_on_where_it_stopped(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
