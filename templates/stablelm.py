@@ -38,11 +38,10 @@ def build(source: Source, options: ModelOptions) -> Decoder:
     refuse_unknown_keys(source, KNOWN_KEYS)
     shape, table = Shape.of(source, epsilon_key=EPSILON), WeightTable(source)
     parallel = not table.has("blk.0.ffn_norm.weight")
-    if source.boolean(PARALLEL, parallel) != parallel:
-        found = "without" if parallel else "with"
-        raise SharkpackError(
-            f"{PARALLEL} is {not parallel}, but the layers are {found} a norm of their feed-forward part"
-        )
+    # A GGUF file may call a model parallel that is not: llama.cpp goes by the norms alone.
+    if source.kind != "gguf" and source.boolean(PARALLEL, parallel) != parallel:
+        found = "no" if parallel else "a"
+        raise SharkpackError(f"{PARALLEL} is {not parallel}, but the feed-forward parts have {found} norm of their own")
     return Decoder(
         table,
         shape,

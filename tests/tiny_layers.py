@@ -11,7 +11,7 @@ OF_EXPERTS = ("mixtral", "qwen2moe", "qwen3moe")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TinyModel:
     """What a tiny model is made of. `types` gives single tensors a type of their own, by name; `metadata` adds keys
-    to the file, replaces them, or with None leaves them out. `experts` of which 2 are used, each a quarter of ffn."""
+    to the file, replaces them, or with None leaves them out. Of `experts` 2 are used, each `expert_ffn` wide."""
 
     architecture: str = "llama"
     quantization: str = "Q8_0"
@@ -29,6 +29,11 @@ class TinyModel:
     experts: int = 4
     types: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def expert_ffn(self) -> int:
+        """Mixtral's file has no key for it: its experts are as wide as it says that a feed-forward part is."""
+        return self.ffn if self.architecture == "mixtral" else self.ffn // 4
 
     @property
     def name(self) -> str:
@@ -52,7 +57,9 @@ def own_keys(model: TinyModel) -> dict[str, Any]:
     if a == "stablelm":
         keys = {"rope.dimension_count": head_dim // 4, "use_parallel_residual": False}
     if a in OF_EXPERTS:
-        keys |= {"expert_count": model.experts, "expert_used_count": 2, "expert_feed_forward_length": model.ffn // 4}
+        keys |= {"expert_count": model.experts, "expert_used_count": 2}
+    if a in ("qwen2moe", "qwen3moe"):
+        keys |= {"expert_feed_forward_length": model.expert_ffn}
     if a == "qwen2moe":
         keys |= {"expert_shared_feed_forward_length": model.ffn // 2}
     return keys
@@ -88,7 +95,7 @@ def _feed_forward(model: TinyModel) -> dict[str, tuple[int, ...]]:
         return {"ffn_up.weight": (2 * wide, dim), "ffn_down.weight": (dim, wide)}
     if model.architecture not in OF_EXPERTS:
         return _gated("", (wide, dim), (dim, wide))
-    count, each = model.experts, wide // 4
+    count, each = model.experts, model.expert_ffn
     shapes = {"ffn_gate_inp.weight": (count, dim), **_gated("_exps", (count, each, dim), (count, dim, each))}
     if model.architecture == "qwen2moe":
         shapes |= {"ffn_gate_inp_shexp.weight": (dim,), **_gated("_shexp", (wide // 2, dim), (dim, wide // 2))}

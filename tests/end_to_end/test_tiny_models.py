@@ -75,7 +75,6 @@ CASES = {
     ),
     "gemma3": Case(architecture="gemma3", quantization="Q5_0", types={"token_embd": "Q8_0", "ffn_down": "Q4_0"}),
     "gemma2": Case(architecture="gemma2", quantization="Q8_0", types={"attn_v": "Q5_1"}),
-    "stablelm": Case(architecture="stablelm", quantization="Q5_1", tied=False, types={"attn_q": "F16"}),
     "qwen2moe": Case(
         architecture="qwen2moe", quantization="Q4_1", types={"ffn_gate_exps": "Q8_0", "ffn_up_exps": "F16"}
     ),

@@ -108,3 +108,17 @@ def test_default_precision_is_close(folder: Path) -> None:
         with open_source(str(folder / name)) as source:
             found = Running(load(source, options("int8", "f16"))).in_chunks(TOKENS[0], [LENGTH])[LENGTH]
         assert 1e-6 < error(found, wanted[0, LENGTH - 1]) < 1e-2
+
+
+@pytest.mark.parametrize(("name", "norm"), [("stablelm", "a"), ("stablelm-parallel", "no")])
+def test_blocks_that_are_side_by_side_or_not(folder: Path, name: str, norm: str) -> None:
+    """A checkpoint whose config and norms disagree is refused; a GGUF file means what its norms say."""
+    parallel = norm == "a"
+    written = write_architecture(folder / f"{name} contradicted", name)
+    edit_json(written / "config.json", use_parallel_residual=parallel)
+    with open_source(str(written)) as source:
+        with pytest.raises(SharkpackError) as caught:
+            RECIPES["stablelm"].build(source, options("float32", "f32"))
+        RECIPES["stablelm"].build(replace(source, kind="gguf"), options("float32", "f32"))
+    wanted = f"use_parallel_residual is {parallel}, but the feed-forward parts have {norm} norm of their own"
+    assert str(caught.value) == wanted

@@ -43,6 +43,38 @@ REFUSED = {
         {"architecture": "gemma3", "metadata": {"gemma3.attention.sliding_window": 0}},
         "attention.sliding_window is 0; it must be at least 1",
     ),
+    "no window that scores are capped in": (
+        {"architecture": "gemma2", "metadata": {"gemma2.attention.sliding_window": 0}},
+        "attention.sliding_window is 0; it must be at least 1",
+    ),
+    "logits divided by nothing": (
+        {"architecture": "granite", "metadata": {"granite.logit_scale": 0.0}},
+        "logit_scale is 0; logits are divided by it",
+    ),
+    "more experts used than there are": (
+        {"architecture": "qwen3moe", "metadata": {"qwen3moe.expert_used_count": 5}},
+        "expert_used_count is 5; it must be from 1 to expert_count, 4",
+    ),
+    "no experts": (
+        {"architecture": "qwen2moe", "metadata": {"qwen2moe.expert_used_count": 0}},
+        "expert_used_count is 0; it must be from 1 to expert_count, 4",
+    ),
+    "experts that are no whole tiles": (
+        {"architecture": "qwen3moe", "quantization": "F32", "ffn": 96},
+        "the number of rows of an expert of blk.0.ffn_gate_exps.weight is 24; the kernels need a multiple of 16",
+    ),
+    "experts scaled": (
+        {"architecture": "mixtral", "metadata": {"llama.expert_weights_scale": 2.5}},
+        "hyperparameter 'llama.expert_weights_scale' = 2.5 is not known to the llama recipe",
+    ),
+    "q, k and v of other sizes together": (
+        {"architecture": "phi3", "metadata": {"phi3.attention.head_count_kv": 1}},
+        "tensor 'blk.0.attn_qkv.weight' has shape [256, 128]; the hyperparameters call for [192, 128]",
+    ),
+    "rope factors of no length": (
+        {"architecture": "llama", "rope_factors": True, "metadata": {"llama.rope.dimension_count": 16}},
+        "tensor 'rope_freqs.weight' has shape [16]; the hyperparameters call for [8]",
+    ),
 }
 
 
