@@ -12,6 +12,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.signature import CacheInfo, Signature
 from sharkpack.formats.tensor_file import TensorFilePlan
+from sharkpack.formats.tensor_note import write_note
 from sharkpack.templates.recipe import CausalModel, ModelOptions
 from sharkpack.templates.recipes import RECIPES
 
@@ -72,9 +73,15 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         options=model_options,
         batch_sizes=batch_sizes,
         model=model,
-        parameters=plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()]),
+        parameters=_plan_parameters(model),
         tokenizer=tokenizer_of(source.tokenizer),
     )
+
+
+def _plan_parameters(model: CausalModel) -> TensorFilePlan:
+    weights = list(model.weights.values())
+    notes = {weight.name: write_note(weight.type_name, weight.shape) for weight in weights}
+    return plan_irpa([(weight.name, weight.nbytes) for weight in weights], notes=notes)
 
 
 def _batch_sizes(options: BuildOptions) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ from sharkpack.formats.errors import SharkpackError
 if TYPE_CHECKING:
     from sharkpack.cli.inspection import Inspection
 
-SUMMARY = "show what a .shark, .gguf, .irpa or .safetensors file holds"
-DESCRIPTION = "Show what a .shark, .gguf, .irpa or .safetensors file holds, without loading its weights."
+SUMMARY = "show what a .shark, .gguf, .irpa or .safetensors file or a checkpoint holds"
+DESCRIPTION = "Show what a .shark, .gguf, .irpa or .safetensors file or a checkpoint's folder holds. Reads no weights."
 EXAMPLES = """\
 examples:
   sharkpack inspect model.shark
@@ -23,7 +23,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="the file; its name does not matter")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file, whatever its name, or the folder")
     parser.add_argument("--tensors", action="store_true", help="list the tensors too")
     parser.add_argument("--verify", action="store_true", help="of a .shark file: hash every member (reads all of it)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -33,7 +33,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print what the file holds."""
     kind = detect_kind(arguments.file)
     if arguments.verify and kind != "shark":
-        raise SharkpackError(f"--verify checks the hashes of a .shark file, and {arguments.file} is a {kind} file")
+        what = kind if kind == "checkpoint" else f"{kind} file"
+        raise SharkpackError(f"--verify checks the hashes of a .shark file, and {arguments.file} is a {what}")
     inspection = _inspector(kind)(arguments.file)
     if arguments.verify:
         _verify(arguments.file)
@@ -45,7 +46,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def detect_kind(path: Path) -> str:
-    """The file's format by its first bytes: "shark", "gguf", "irpa" or "safetensors"; else SharkpackError."""
+    """The file's format by its first bytes: "shark", "gguf", "irpa" or "safetensors"; else SharkpackError.
+
+    A folder with config.json is a "checkpoint".
+    """
+    if (path / "config.json").is_file():
+        return "checkpoint"
     start = _first_bytes(path)
     if start.startswith(b"PK\x03\x04"):
         return "shark"
@@ -70,6 +76,10 @@ def _first_bytes(path: Path) -> bytes:
 def _inspector(kind: str) -> "Callable[[Path], Inspection]":
     from sharkpack.cli import inspection
 
+    if kind == "checkpoint":
+        from sharkpack.cli.checkpoint_inspection import inspect_checkpoint
+
+        return inspect_checkpoint
     return {
         "shark": inspection.inspect_shark,
         "gguf": inspection.inspect_gguf,
@@ -111,6 +121,7 @@ def _print_tables(arguments: argparse.Namespace, inspection: "Inspection") -> No
     if arguments.tensors:
         write_text("\n")
         rows = [tensor.to_row() for tensor in inspection.tensors]
-        write_table(("tensor", "type", "shape", "offset", "bytes"), rows, numeric=("offset", "bytes"))
+        headings = ("tensor", "type", "shape", "offset", "bytes", "file")[: max(map(len, rows), default=5)]
+        write_table(headings, rows, numeric=("offset", "bytes"))
     if arguments.verify:
         write_text("\nevery member matches its SHA-256\n")

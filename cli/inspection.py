@@ -12,6 +12,7 @@ from typing import Any
 from sharkpack.cli.console import format_bytes, format_count
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import Manifest
+from sharkpack.formats.tensor_note import read_note
 
 LONGEST_VALUE = 72
 LONGEST_ARRAY = 8
@@ -19,23 +20,27 @@ LONGEST_ARRAY = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorRow:
-    """One tensor: `offset` and `nbytes` in bytes of the inspected file; type and shape where the format knows them."""
+    """One tensor: `offset` and `nbytes` in bytes of the inspected file, or of `file` in the inspected folder; type and
+    shape where the format knows them."""
 
     name: str
     offset: int
     nbytes: int
     type: str | None = None
     shape: tuple[int, ...] | None = None
+    file: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         shape = None if self.shape is None else list(self.shape)
-        return {"name": self.name, "type": self.type, "shape": shape, "offset": self.offset, "nbytes": self.nbytes}
+        row = {"name": self.name, "type": self.type, "shape": shape, "offset": self.offset, "nbytes": self.nbytes}
+        return row if self.file is None else row | {"file": self.file}
 
     def to_row(self) -> tuple[str, ...]:
         """For a table."""
         shape = "" if self.shape is None else " x ".join(map(str, self.shape))
-        return (self.name, self.type or "", shape, str(self.offset), str(self.nbytes))
+        row = (self.name, self.type or "", shape, str(self.offset), str(self.nbytes))
+        return row if self.file is None else (*row, self.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +66,14 @@ class Inspection:
 def inspect_shark(path: Path) -> Inspection:
     """A bundle: its manifest, and its tensors at their offsets in the bundle."""
     from sharkpack.formats.archive import Archive
+    from sharkpack.formats.irpa import read_irpa_notes
 
     with Archive.open(path) as archive:
         manifest = archive.manifest
-        tensors = [row for file in manifest.parameters for row in _irpa_rows(archive.parameter_index(file.path))]
+        tensors: list[TensorRow] = []
+        for file in manifest.parameters:
+            with archive.view(file.path) as view:
+                tensors += _irpa_rows(archive.parameter_index(file.path), read_irpa_notes(view))
         size = archive.size
     tables = (_summary_table(manifest), _targets_table(manifest), _members_table(manifest))
     details = {"tensor_count": len(tensors), "manifest": manifest.to_dict()}
@@ -82,20 +91,20 @@ def inspect_gguf(path: Path) -> Inspection:
             TensorRow(name=each.name, offset=each.offset, nbytes=each.nbytes, type=each.type_name, shape=each.shape)
             for each in file.tensors.values()
         )
-    details = _tensor_details(tensors) | {"metadata": {key: _brief(value) for key, value in metadata.items()}}
-    rows = [(key, _in_words(value)) for key, value in metadata.items()]
-    tables = (TableRows(headings=("metadata", "value"), rows=rows), _types_table(tensors))
+    details = tensor_details(tensors) | {"metadata": {key: _brief(value) for key, value in metadata.items()}}
+    rows = [(key, in_words(value)) for key, value in metadata.items()]
+    tables = (TableRows(headings=("metadata", "value"), rows=rows), types_table(tensors))
     return Inspection(kind="gguf", size=size, details=details, tables=tables, tensors=tensors)
 
 
 def inspect_irpa(path: Path) -> Inspection:
-    """An IREE parameter archive: names and sizes are all it has."""
-    from sharkpack.formats.irpa import read_irpa_index
+    """An IREE parameter archive: names and sizes, and types and shapes where its notes have them."""
+    from sharkpack.formats.irpa import read_irpa_index, read_irpa_notes
 
     with _mapped(path) as view:
         size = view.nbytes
         try:
-            tensors = tuple(_irpa_rows(read_irpa_index(view)))
+            tensors = tuple(_irpa_rows(read_irpa_index(view), read_irpa_notes(view)))
         except SharkpackError as error:
             raise SharkpackError(f"{path}: {error}") from error
     nbytes = sum(tensor.nbytes for tensor in tensors)
@@ -114,17 +123,18 @@ def inspect_safetensors(path: Path) -> Inspection:
         TensorRow(name=each.name, offset=each.offset, nbytes=each.nbytes, type=each.dtype, shape=each.shape)
         for each in index.tensors.values()
     )
-    details = _tensor_details(tensors) | {"metadata": index.metadata}
+    details = tensor_details(tensors) | {"metadata": index.metadata}
     metadata = TableRows(
-        headings=("metadata", "value"), rows=[(key, _in_words(value)) for key, value in index.metadata.items()]
+        headings=("metadata", "value"), rows=[(key, in_words(value)) for key, value in index.metadata.items()]
     )
-    tables = (metadata, _types_table(tensors)) if index.metadata else (_types_table(tensors),)
+    tables = (metadata, types_table(tensors)) if index.metadata else (types_table(tensors),)
     return Inspection(kind="safetensors", size=index.size, details=details, tables=tables, tensors=tensors)
 
 
-def _irpa_rows(index: dict[str, tuple[int, int]]) -> Iterator[TensorRow]:
+def _irpa_rows(index: dict[str, tuple[int, int]], notes: dict[str, bytes]) -> Iterator[TensorRow]:
     for name, (offset, nbytes) in index.items():
-        yield TensorRow(name=name, offset=offset, nbytes=nbytes)
+        kind, shape = read_note(notes[name]) or (None, None)
+        yield TensorRow(name=name, offset=offset, nbytes=nbytes, type=kind, shape=shape)
 
 
 @contextmanager
@@ -178,7 +188,8 @@ def _members_table(manifest: Manifest) -> TableRows:
     return TableRows(headings=("member", "offset", "size", "SHA-256 begins"), rows=rows, numeric=("offset", "size"))
 
 
-def _types_table(tensors: Sequence[TensorRow]) -> TableRows:
+def types_table(tensors: Sequence[TensorRow]) -> TableRows:
+    """Tensors, elements and bytes of each type."""
     counts = Counter(tensor.type or "" for tensor in tensors)
     rows = [
         (
@@ -193,7 +204,8 @@ def _types_table(tensors: Sequence[TensorRow]) -> TableRows:
     return TableRows(headings=headings, rows=rows, numeric=headings[1:])
 
 
-def _tensor_details(tensors: Sequence[TensorRow]) -> dict[str, Any]:
+def tensor_details(tensors: Sequence[TensorRow]) -> dict[str, Any]:
+    """What JSON has of tensors, listed or not."""
     return {
         "tensor_count": len(tensors),
         "tensor_bytes": sum(tensor.nbytes for tensor in tensors),
@@ -213,7 +225,7 @@ def _brief(value: Any) -> Any:
     return value
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A metadata value in one line of a table."""
     if isinstance(value, list) and len(value) > LONGEST_ARRAY:
         return f"[{len(value)} x {type(value[0]).__name__}]"

@@ -4,7 +4,7 @@ The layout is that of IREE's runtime/src/iree/schemas/parameter_archive.h; only 
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.tensor_file import TensorFilePlan, TensorPlace
@@ -22,8 +22,12 @@ _SKIP_ENTRY, _SPLAT_ENTRY, _DATA_ENTRY, _EXTERNAL_ENTRY = range(4)
 _ENTRY_KINDS = {_SKIP_ENTRY: "a SKIP", _SPLAT_ENTRY: "a SPLAT", _EXTERNAL_ENTRY: "an EXTERNAL"}
 
 
-def plan_irpa(entries: Sequence[tuple[str, int]], alignment: int = TENSOR_ALIGNMENT) -> TensorFilePlan:
+def plan_irpa(
+    entries: Sequence[tuple[str, int]], alignment: int = TENSOR_ALIGNMENT, notes: Mapping[str, bytes] | None = None
+) -> TensorFilePlan:
     """Lay out tensors `(name, nbytes)` in the order given, each at a multiple of `alignment` bytes.
+
+    notes: what to say of a tensor, by name (see `sharkpack.formats.tensor_note`).
 
     Raises SharkpackError for an empty or repeated name, an empty tensor, or an alignment that is not a power of two
     of at least 64.
@@ -31,23 +35,26 @@ def plan_irpa(entries: Sequence[tuple[str, int]], alignment: int = TENSOR_ALIGNM
     if alignment < TENSOR_ALIGNMENT or alignment & (alignment - 1):
         raise SharkpackError(f"tensor alignment {alignment}; use a power of two of at least {TENSOR_ALIGNMENT}")
     names = [name.encode("utf-8") for name, _ in entries]
+    remarks = [(notes or {}).get(name, b"") for name, _ in entries]
     _check_planned(entries)
     table_size = len(entries) * _ENTRY_STRIDE
     names_offset = _TABLE_OFFSET + table_size
-    names_size = sum(map(len, names))
+    name_offset, note_offset = 0, sum(map(len, names))
+    names_size = note_offset + sum(map(len, remarks))
     storage_offset = _align(names_offset + names_size, alignment)
     table = bytearray()
     placed: list[TensorPlace] = []
-    name_offset, end = 0, storage_offset
-    for raw_name, (name, nbytes) in zip(names, entries, strict=True):
+    end = storage_offset
+    for raw_name, remark, (name, nbytes) in zip(names, remarks, entries, strict=True):
         offset = _align(end, alignment)
-        fields = (_ENTRY.size, _DATA_ENTRY, 0, name_offset, len(raw_name), 0, 0, alignment)
+        remark_place = (note_offset, len(remark)) if remark else (0, 0)
+        fields = (_ENTRY.size, _DATA_ENTRY, 0, name_offset, len(raw_name), *remark_place, alignment)
         table += _ENTRY.pack(*fields, offset - storage_offset, nbytes).ljust(_ENTRY_STRIDE, b"\0")
         placed.append(TensorPlace(name=name, offset=offset, nbytes=nbytes))
-        name_offset, end = name_offset + len(raw_name), offset + nbytes
+        name_offset, note_offset, end = name_offset + len(raw_name), note_offset + len(remark), offset + nbytes
     segments = (_TABLE_OFFSET, table_size, names_offset, names_size, storage_offset, end - storage_offset)
     fixed = _HEADER.pack(_MAGIC, 0, 0, _HEADER.size, 0, 0, len(entries), *segments)
-    header = (fixed.ljust(_TABLE_OFFSET, b"\0") + bytes(table) + b"".join(names)).ljust(storage_offset, b"\0")
+    header = (fixed.ljust(_TABLE_OFFSET, b"\0") + bytes(table) + b"".join(names + remarks)).ljust(storage_offset, b"\0")
     return TensorFilePlan(header=header, entries=tuple(placed), total_size=end)
 
 
@@ -71,7 +78,7 @@ def read_irpa_index(view: memoryview) -> dict[str, tuple[int, int]]:
     """
     count, table, names, storage = _read_header(view)
     index: dict[str, tuple[int, int]] = {}
-    for name, offset, nbytes in _read_entries(view[table[0] : table[1]], view[names[0] : names[1]], count):
+    for name, _, offset, nbytes in _read_entries(view[table[0] : table[1]], view[names[0] : names[1]], count):
         if name in index:
             raise SharkpackError(f"parameter file: two tensors are named {name!r}")
         if nbytes == 0 or offset + nbytes > storage[1] - storage[0]:
@@ -81,6 +88,13 @@ def read_irpa_index(view: memoryview) -> dict[str, tuple[int, int]]:
         index[name] = (storage[0] + offset, nbytes)
     _check_apart(index)
     return index
+
+
+def read_irpa_notes(view: memoryview) -> dict[str, bytes]:
+    """What a whole, sound parameter file says of its tensors, by name; empty where it says nothing."""
+    count, table, names, _ = _read_header(view)
+    entries = _read_entries(view[table[0] : table[1]], view[names[0] : names[1]], count)
+    return {name: note for name, note, _, _ in entries}
 
 
 def _read_header(view: memoryview) -> tuple[int, tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -109,13 +123,14 @@ def _read_header(view: memoryview) -> tuple[int, tuple[int, int], tuple[int, int
     return count, ranges[0], ranges[1], ranges[2]
 
 
-def _read_entries(table: memoryview, names: memoryview, count: int) -> Iterator[tuple[str, int, int]]:
-    """Yield (name, offset in the storage segment, nbytes) of each entry."""
+def _read_entries(table: memoryview, names: memoryview, count: int) -> Iterator[tuple[str, bytes, int, int]]:
+    """Yield (name, note, offset in the storage segment, nbytes) of each entry."""
     position = 0
     for number in range(count):
         if position + _ENTRY.size > len(table):
             raise SharkpackError(f"parameter file: entry {number} reaches past the entry table")
-        size, kind, _, name_offset, name_size, _, _, _, offset, nbytes = _ENTRY.unpack_from(table, position)
+        fields = _ENTRY.unpack_from(table, position)
+        size, kind, _, name_offset, name_size, note_offset, note_size, _, offset, nbytes = fields
         if kind != _DATA_ENTRY or size != _ENTRY.size:
             found = _ENTRY_KINDS.get(kind, f"a type {kind}")
             raise SharkpackError(f"parameter file: entry {number} is {found} entry of {size} bytes, not plain data")
@@ -125,7 +140,9 @@ def _read_entries(table: memoryview, names: memoryview, count: int) -> Iterator[
             name = bytes(names[name_offset : name_offset + name_size]).decode("utf-8")
         except UnicodeDecodeError as error:
             raise SharkpackError(f"parameter file: the name of entry {number} is not UTF-8") from error
-        yield name, offset, nbytes
+        if note_offset + note_size > len(names):
+            raise SharkpackError(f"parameter file: the metadata of entry {number} is out of bounds")
+        yield name, bytes(names[note_offset : note_offset + note_size]), offset, nbytes
         position += _ENTRY_STRIDE
 
 

@@ -76,6 +76,11 @@ class PackedWeight:
         return self.part_of or self.name
 
     @property
+    def type_name(self) -> str:
+        """How its numbers are stored."""
+        return self.layout
+
+    @property
     def nbytes(self) -> int:
         return packed_nbytes(LAYOUTS[self.layout], self.shape)
 
@@ -94,6 +99,14 @@ class VectorWeight:
         return self.name
 
     @property
+    def type_name(self) -> str:
+        return "f32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    @property
     def nbytes(self) -> int:
         return 4 * self.size
 
@@ -104,6 +117,14 @@ class TableWeight:
 
     name: str
     values: NDArray[np.float32]
+
+    @property
+    def type_name(self) -> str:
+        return "f32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
 
     @property
     def nbytes(self) -> int:

@@ -12,6 +12,7 @@ from sharkpack.bundler.plan import BuildPlan, make_plan
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.templates.recipes import RECIPES
 from tests.tiny_models import write_tiny_gguf
 
 TARGET = ("x86-64-v2",)  # named, so that nothing depends on this machine
@@ -67,7 +68,7 @@ def test_the_signature_says_what_was_decided(source: SourceModel) -> None:
 
 def test_unsupported_architecture(source: SourceModel) -> None:
     message = _refusal(replace(source, architecture="mamba"))
-    assert message == "architecture 'mamba' is not supported; supported: llama, qwen2, gemma3"
+    assert message == f"architecture 'mamba' is not supported; supported: {', '.join(RECIPES)}"
 
 
 def test_unsupported_type(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.tensor_file import write_tensors
+from sharkpack.formats.tensor_note import write_note
 from tests.cli.conftest import Sharkpack
 from tests.runtime_shim.toy_program import TABLE
 
@@ -104,6 +105,40 @@ def test_safetensors(sharkpack: Sharkpack, safetensors: Path) -> None:
     assert report["tensors"] == [
         {"name": "w", "type": "F16", "shape": [2, 3], "offset": safetensors.stat().st_size - 12, "nbytes": 12}
     ]
+
+
+def test_checkpoint(sharkpack: Sharkpack, tmp_path: Path) -> None:
+    """Two shards, whose tensors are listed with their files."""
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "rope_scaling": None}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    listed = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
+    for name, file in listed.items():
+        header = json.dumps({name: {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}}).encode()
+        (tmp_path / file).write_bytes(struct.pack("<Q", len(header)) + header + bytes(12))
+    outcome = sharkpack("inspect", tmp_path, "--tensors")
+    assert outcome.status == 0
+    for expected in ("checkpoint", "LlamaForCausalLM", "2 x 3", "model-2.safetensors"):
+        assert expected in outcome.out
+    report = _json(sharkpack, tmp_path, "--tensors")
+    assert (report["kind"], report["config"], report["tensor_types"]) == ("checkpoint", config, {"BF16": 2})
+    assert [(each["name"], each["file"], each["nbytes"]) for each in report["tensors"]] == [
+        ("a", "model-1.safetensors", 12),
+        ("b", "model-2.safetensors", 12),
+    ]
+    (tmp_path / "model-2.safetensors").unlink()
+    assert "model-2.safetensors is missing" in sharkpack("inspect", tmp_path).error
+
+
+def test_notes_of_parameters_are_types_and_shapes(sharkpack: Sharkpack, tmp_path: Path) -> None:
+    path = tmp_path / "weights.irpa"
+    notes = {"a": write_note("q4_k", (32, 256)), "c": b"something of another tool"}
+    plan = plan_irpa([("a", 8), ("b", 100), ("c", 4)], notes=notes)
+    with path.open("wb") as out:
+        write_tensors(plan, out, [("a", bytes(8)), ("b", bytes(100)), ("c", bytes(4))])
+    found = {each["name"]: (each["type"], each["shape"]) for each in _json(sharkpack, path, "--tensors")["tensors"]}
+    assert found == {"a": ("q4_k", [32, 256]), "b": (None, None), "c": (None, None)}
+    assert "32 x 256" in sharkpack("inspect", path, "--tensors").out
 
 
 def test_verify_is_for_bundles(sharkpack: Sharkpack, gguf: Path) -> None:

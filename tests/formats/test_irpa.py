@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.irpa import TENSOR_ALIGNMENT, plan_irpa, read_irpa_index
+from sharkpack.formats.irpa import TENSOR_ALIGNMENT, plan_irpa, read_irpa_index, read_irpa_notes
 from sharkpack.formats.tensor_file import write_tensors
+from sharkpack.formats.tensor_note import read_note, write_note
 
 TENSORS = {"a.weight": b"\1" * 100, "b": b"\2" * 64, "blk.0.ünïcode": b"\3"}
 TABLE, STRIDE = 96, 80  # where the entry table starts, and how far apart its entries are
@@ -185,3 +186,35 @@ def test_no_flipped_byte_of_the_header_raises_anything_else() -> None:
         except SharkpackError:
             continue
         assert all(0 < offset <= offset + size <= len(data) for offset, size in index.values())
+
+
+def test_notes() -> None:
+    """They stand behind the names, and change nothing else."""
+    entries = [("a", 4), ("b", 3)]
+    plain, noted = plan_irpa(entries), plan_irpa(entries, notes={"b": b"f32 3", "unknown": b"ignored"})
+    assert [(entry.name, entry.nbytes) for entry in noted.entries] == entries
+    assert noted.header.replace(b"abf32 3", b"ab") != plain.header  # the sizes of segments differ
+    out = BytesIO()
+    write_tensors(noted, out, [("a", b"1234"), ("b", b"567")])
+    view = memoryview(out.getvalue())
+    assert read_irpa_notes(view) == {"a": b"", "b": b"f32 3"}
+    assert {name: view[at : at + size].tobytes() for name, (at, size) in read_irpa_index(view).items()} == {
+        "a": b"1234",
+        "b": b"567",
+    }
+
+
+def test_a_note_out_of_bounds() -> None:
+    out = BytesIO()
+    write_tensors(plan_irpa([("a", 4)], notes={"a": b"f32 1"}), out, [("a", b"1234")])
+    file = bytearray(out.getvalue())
+    file[96 + 44 : 96 + 52] = (1 << 40).to_bytes(8, "little")  # the length of the first entry's note
+    with pytest.raises(SharkpackError, match="the metadata of entry 0 is out of bounds"):
+        read_irpa_index(memoryview(file))
+
+
+def test_the_text_of_a_note() -> None:
+    assert write_note("q4_k", (896, 4864)) == b"q4_k 896x4864"
+    assert read_note(b"q4_k 896x4864") == ("q4_k", (896, 4864))
+    assert read_note(b"f32 64") == ("f32", (64,))
+    assert [read_note(other) for other in (b"", b"f32", b"f32 ", b"f32 4x", b"F32 4", b"\xff 4")] == [None] * 6
