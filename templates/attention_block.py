@@ -98,20 +98,26 @@ class AttentionBlock(torch.nn.Module):
         if self.attn_q_norm is not None and self.attn_k_norm is not None:
             q, k = self.attn_q_norm.each(q), self.attn_k_norm.each(k)
         attended, cache = self._through_cache(q, k, v, angles[self.attending.rope], batch, cache)
-        return self.attn_output(Rows.of(attended), residual), cache
+        return self.attn_output(attended, residual), cache
 
     def _through_cache(
         self, q: Tensor, k: Tensor, v: Tensor, angles: Tensor, batch: Batch, cache: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Rotate q and k, store k and v, attend. -> ([rows, heads * head_dim], cache)"""
+    ) -> tuple[Rows, Tensor]:
+        """Rotate q and k, store k and v, attend. -> ([rows, heads * head_dim], cache)
+
+        Unlike other rows these cannot wait to be asked: the cache goes through the kernel that makes them.
+        """
         layout, how, heads = self.cache_layout, self.attending, self.shape.heads
         scale = self.shape.head_dim**-0.5 if how.scale is None else how.scale
         sizes = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
         where = (batch.page_ids, batch.start_positions, batch.seq_lens)
         cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, self.index, heads, *sizes)
         how_far = (how.window, batch.prefill, *sizes, how.softcap)
-        cache, attended = ops.attention(q, *where, cache, self.index, heads, scale, *how_far)
-        return attended, cache
+        if self.attn_output.is_int8:
+            cache, *attended = ops.attention_int8(q, *where, cache, self.index, heads, scale, *how_far)
+            return Rows.quantized_already(*attended), cache
+        cache, y = ops.attention(q, *where, cache, self.index, heads, scale, *how_far)
+        return Rows.of(y), cache
 
 
 def _row_order(how: Attending, shape: Shape, heads: int) -> NDArray[np.int64] | None:

@@ -39,6 +39,15 @@ class Rows:
         quantize = ops.quantize_int16 if remainder else ops.quantize
         return cls(lambda: x, lambda: quantize(x))
 
+    @classmethod
+    def quantized_already(cls, codes: Tensor, scales: Tensor) -> "Rows":
+        """Rows that exist as int8 only: whoever makes them so knows that no consumer wants more."""
+
+        def refuse() -> Tensor:
+            raise ValueError("these rows were made for int8 products only")
+
+        return cls(refuse, lambda: (codes, scales))
+
     def float32(self) -> Tensor:
         if "float32" not in self._made:
             self._made["float32"] = (self._float32(),)

@@ -86,6 +86,19 @@ def _expert_matmul(call: Call, activations: Literal["float32", "int8"]) -> Kerne
     return expert_matmul(s["experts"], top_k, s["n"], s["k"], s["layout"], activations, each_choice=each_choice)
 
 
+def _attention(call: Call, output: Literal["float32", "int8"]) -> Kernel:
+    s = call.scalars
+    return attention(
+        call.cache_layout(),
+        s["heads"],
+        s["scale"],
+        window=s["window"] or None,
+        prefill=s["prefill"],
+        cap=s["softcap"],
+        output=output,
+    )
+
+
 KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "embedding": lambda c: embedding(c.scalars["n"], c.scalars["k"], c.scalars["layout"]),
     "matmul_int8": _matmul_int8,
@@ -105,12 +118,6 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
         c.scalars["n"], c.scalars["k"], c.scalars["gate_layout"], c.scalars["up_layout"], c.scalars["activation"]
     ),
     "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
-    "attention": lambda c: attention(
-        c.cache_layout(),
-        c.scalars["heads"],
-        c.scalars["scale"],
-        window=c.scalars["window"] or None,
-        prefill=c.scalars["prefill"],
-        cap=c.scalars["softcap"],
-    ),
+    "attention": lambda c: _attention(c, "float32"),
+    "attention_int8": lambda c: _attention(c, "int8"),
 }

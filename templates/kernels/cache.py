@@ -34,6 +34,10 @@ class CacheLayout:
         return self.layers * self.layer_elements
 
     @property
+    def item_bytes(self) -> int:
+        return {"f16": 2, "f32": 4}[self.dtype]
+
+    @property
     def tag(self) -> str:
         return (
             f"{self.dtype}_p{self.page_size}_l{self.layers}_h{self.kv_heads}"

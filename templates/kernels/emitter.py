@@ -106,9 +106,11 @@ class Emitter:
         self.do(f"memref.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}")
 
     def scratch(self, name: str, shape: str) -> None:
-        """A small buffer on the stack, addressed like a binding."""
+        """A small buffer on the stack, in cache lines of its own, addressed like a binding."""
         self.memrefs[name] = f"memref<{shape}>"
-        self.do(f"%{name} = memref.alloca() : memref<{shape}>")
+        # The generic form: the short one has no place for an alignment.
+        properties = "<{alignment = 64 : i64, operandSegmentSizes = array<i32: 0, 0>}>"
+        self.do(f'%{name} = "memref.alloca"() {properties} : () -> memref<{shape}>')
 
     # Vectors
 
@@ -131,6 +133,13 @@ class Emitter:
     def smaller(self, a: str, b: str) -> str:
         """The smaller of two vectors; b where either is NaN."""
         return self._select("olt", a, b)
+
+    def largest(self, value: str) -> str:
+        """The largest lane of a vector, a scalar: as `larger`, in four steps."""
+        for distance in (8, 4, 2, 1):
+            order = ", ".join(str((lane + distance) % LANES) for lane in range(LANES))
+            value = self.larger(self.op(f"vector.shuffle {value}, {value} [{order}] : {F32}, {F32}"), value)
+        return self.op(f"vector.extract {value}[0] : f32 from {F32}")
 
     def _select(self, predicate: str, a: str, b: str) -> str:
         chosen = self.op(f"arith.cmpf {predicate}, {a}, {b} : {F32}")

@@ -4,7 +4,7 @@ A recipe calls these; the bundler finds them in the traced program and puts in t
 Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the tokens of all sequences, flattened.
 """
 
-from sharkpack.templates.ops.attention import attention, rope_and_store
+from sharkpack.templates.ops.attention import attention, attention_int8, rope_and_store
 from sharkpack.templates.ops.experts import expert_matmul_float32, expert_matmul_int8, route
 from sharkpack.templates.ops.namespace import NAMESPACE
 from sharkpack.templates.ops.products import embedding, gated_matmul_int8, matmul_float32, matmul_int8, qkv_int8
@@ -21,6 +21,7 @@ from sharkpack.templates.ops.rows import (
 __all__ = [
     "NAMESPACE",
     "attention",
+    "attention_int8",
     "embedding",
     "expert_matmul_float32",
     "expert_matmul_int8",

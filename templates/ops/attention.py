@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from sharkpack.templates.ops.namespace import NAMESPACE
+from sharkpack.templates.ops.rows import quantize_int16, quantized_like
 from sharkpack.templates.paged import PagedCache
 
 
@@ -131,3 +132,51 @@ def _(  # type: ignore[no-untyped-def]
     softcap=0.0,
 ):
     return torch.empty_like(cache), q.new_empty((q.shape[0], heads * value_head_dim))
+
+
+@torch.library.custom_op(f"{NAMESPACE}::attention_int8", mutates_args=())
+def attention_int8(
+    q: Tensor,
+    page_ids: Tensor,
+    start_positions: Tensor,
+    seq_lens: Tensor,
+    cache: Tensor,
+    layer: int,
+    heads: int,
+    scale: float,
+    window: int,
+    prefill: bool,
+    page_size: int,
+    layers: int,
+    kv_heads: int,
+    key_head_dim: int,
+    value_head_dim: int,
+    softcap: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """quantize(attention(...)): (cache, codes, scales)."""
+    sizes = (page_size, layers, kv_heads, key_head_dim, value_head_dim)
+    where = (page_ids, start_positions, seq_lens)
+    cache, y = attention(q, *where, cache, layer, heads, scale, window, prefill, *sizes, softcap)
+    return cache, *quantize_int16(y)[:2]
+
+
+@attention_int8.register_fake
+def _(  # type: ignore[no-untyped-def]
+    q,
+    page_ids,
+    start_positions,
+    seq_lens,
+    cache,
+    layer,
+    heads,
+    scale,
+    window,
+    prefill,
+    page_size,
+    layers,
+    kv_heads,
+    key_head_dim,
+    value_head_dim,
+    softcap=0.0,
+):
+    return torch.empty_like(cache), *quantized_like(q.new_empty((q.shape[0], heads * value_head_dim)))

@@ -195,6 +195,31 @@ def test_scores_far_apart_and_far_from_zero(isa: Isa) -> None:
     assert error(y, _dense(case, q.double().numpy(), [0], [48], 48, keys, values)) < 1e-3
 
 
+# Narrow and wide values; a group of heads that fits no whole block of 32, so that two workgroups write one block.
+QUANTISED = [replace(CASES[0], kv_heads=4), CASES[3], replace(CASES[10], prefill=False)]
+
+
+def _quantised(case: Case) -> Kernel:
+    window = case.window or None
+    return attention(case.layout, case.heads, case.scale, window=window, prefill=case.prefill, output="int8")
+
+
+def test_quantised_as_it_is_made() -> None:
+    """Codes and scales of the float32 result, but for values at a tie: one code more or less."""
+    isa = isas_here()[-1]
+    run = KernelRunner([_quantised(case) for case in QUANTISED], isa)
+    for case in QUANTISED:
+        step = _step(case, "two with padding")
+        codes, scales = run(_quantised(case), 1, step.q, *step.where, step.filled.clone())[1:]
+        arguments = (1, case.heads, case.scale, case.window, case.prefill, *case.shape)
+        _, wanted, wanted_scales = ops.attention_int8(step.q, *step.where, step.filled, *arguments)
+        assert np.abs(codes[step.real].astype(int) - wanted.numpy()[step.real].astype(int)).max() <= 1
+        assert (codes[step.real] != wanted.numpy()[step.real]).mean() < 1e-3
+        assert error(scales[step.real][..., :2], wanted_scales[step.real][..., :2]) < TOLERANCE
+        made = codes[step.real].reshape(len(step.real), -1, 2, 16).astype(np.float32).sum(-1)
+        assert error(scales[step.real][..., 2:], made * scales[step.real][..., :2]) < TOLERANCE
+
+
 def test_the_cases_cover_what_can_differ() -> None:
     assert {case.group for case in CASES} == set(range(1, 10))
     assert {(case.page_size, case.dtype) for case in CASES} >= {(p, d) for p in (16, 32, 64) for d in ("f16", "f32")}

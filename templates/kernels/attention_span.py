@@ -1,0 +1,208 @@
+"""One step of an online softmax over some pages of the cache: their scores, what becomes of the maximum, their values.
+
+Between steps a row is kept in scratch: its maximum, its 16 partial totals and the sums of its values.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sharkpack.templates.kernels.cache import CacheLayout, page_of
+from sharkpack.templates.kernels.elementwise import exp, softcap
+from sharkpack.templates.kernels.emitter import F32, I32, LANES, Emitter
+
+MASKED = -1.0e30
+"""A score that is not seen: exp of it is 0 beside any real score, and no infinity minus infinity arises."""
+
+POSITIONS = 128
+"""Of a step: enough that what is done once a step costs little, few enough that all rows' weights stay in the cache."""
+
+
+ACCUMULATORS = {64: 24, 32: 6, 16: 4}
+"""Vectors of 16 floats that a loop may carry, by the bytes of a register: there are 32, 16 or (in SSE) 16 of those."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One query token: its row in q and y, and the positions first..past-1 that it sees."""
+
+    row: str
+    first: str
+    past: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One token and head: its number in the tile, and where its head begins in a row of q and of y."""
+
+    number: int
+    token: Token
+    q: str
+    y: str
+
+
+class Span:
+    """prefetch: ask for each page while the one before it is read."""
+
+    def __init__(self, cache: CacheLayout, scale: float, cap: float, *, windowed: bool, prefetch: bool) -> None:
+        self.cache, self.scale, self.cap, self.windowed, self.prefetch = cache, scale, cap, windowed, prefetch
+        self.vectors = cache.page_size // LANES
+        self.pages = max(1, POSITIONS // cache.page_size)
+
+    def scratch(self, e: Emitter, rows: int) -> None:
+        e.scratch("maximum", f"{rows}xf32")
+        e.scratch("totals", f"{rows}x{LANES}xf32")
+        e.scratch("weights", f"{rows}x{self.pages * self.cache.page_size}xf32")
+        e.scratch("sums", f"{rows}x{self.cache.value_head_dim}xf32")
+
+    def start(self, e: Emitter, rows: int) -> None:
+        def row(n: str) -> None:
+            e.store_scalar(e.float(MASKED), "maximum", [n])
+            e.store(e.floats(0.0), "totals", [n, "%origin"], F32)
+            self._each_sum(e, n, lambda _: e.floats(0.0))
+
+        e.each("%origin", e.index(rows), 1, row)
+
+    def inverse_total(self, e: Emitter, row: Row) -> str:
+        total = e.reduce("add", e.load("totals", [e.index(row.number), "%origin"], F32))
+        return e.splat(e.op(f"arith.divf {e.float(1.0)}, {total} : f32"))
+
+    def attend(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
+        """Take the pages slot..end-1 of a sequence's table into account."""
+        e.each(slot, end, 1, lambda page: self._scores(e, rows, sequence, slot, page))
+        count = e.mul(e.op(f"arith.subi {end}, {slot} : index"), self.cache.page_size)
+        e.each("%origin", e.index(len(rows)), 1, lambda row: self._softmax(e, row, count))
+        self._accumulate(e, rows, sequence, slot, end)
+
+    def _scores(self, e: Emitter, rows: list[Row], sequence: str, slot: str, page: str) -> None:
+        """Store the scaled, masked scores of one page in `weights`."""
+        size, vectors = self.cache.page_size, self.vectors
+        begin = e.mul(page, size)
+        keys = self.cache.key_head(e, page_of(e, sequence, begin, size), "%layer", "%group_y")
+        following = self._following(e, rows, sequence, begin)
+        following = self.cache.key_head(e, following, "%layer", "%group_y")
+
+        def some(rows: Sequence[Row]) -> list[str]:
+            def dimension(d: str, carried: list[str]) -> Sequence[str]:
+                offset = e.mul(d, size)
+                key = [self.cache.load(e, e.add(e.add(keys, offset), LANES * v)) for v in range(vectors)]
+                self._ask(e, e.add(following, offset), size)
+                found = []
+                for n, row in enumerate(rows):
+                    q = e.splat(e.load_scalar("q", [row.token.row, e.add(row.q, d)]))
+                    found += [e.fma(q, key[v], carried[n * vectors + v]) for v in range(vectors)]
+                return found
+
+            zeros = [e.floats(0.0)] * (len(rows) * vectors)
+            return e.loop("%origin", e.index(self.cache.key_head_dim), 1, zeros, F32, dimension)
+
+        each = max(1, ACCUMULATORS[e.isa.register_bytes] // vectors)
+        scores = [score for part in range(0, len(rows), each) for score in some(rows[part : part + each])]
+        at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), size)
+        for row in rows:
+            for v in range(vectors):
+                score = e.float_op("mulf", scores[row.number * vectors + v], e.floats(self.scale))
+                score = softcap(e, score, self.cap) if self.cap else score
+                score = self._masked(e, row.token, score, e.add(begin, LANES * v))
+                e.store(score, "weights", [e.index(row.number), e.add(at, LANES * v)], F32)
+
+    def _masked(self, e: Emitter, token: Token, score: str, begin: str) -> str:
+        def wide(index: str) -> str:
+            return e.splat(e.op(f"arith.index_cast {index} : index to i32"), "i32", I32)
+
+        lanes = e.constant(f"dense<[{', '.join(map(str, range(LANES)))}]>", I32)
+        position = e.op(f"arith.addi {wide(begin)}, {lanes} : {I32}")
+        seen = e.op(f"arith.cmpi slt, {position}, {wide(token.past)} : {I32}")
+        if self.windowed:
+            recent = e.op(f"arith.cmpi sge, {position}, {wide(token.first)} : {I32}")
+            seen = e.op(f"arith.andi {seen}, {recent} : vector<16xi1>")
+        return e.op(f"arith.select {seen}, {score}, {e.floats(MASKED)} : vector<16xi1>, {F32}")
+
+    def _softmax(self, e: Emitter, row: str, count: str) -> None:
+        """Make a row's first `count` scores its weights exp(score - new maximum), and scale what it kept to that.
+
+        Pages that show a row nothing (the tile's other tokens see them) meet a maximum that is still MASKED only
+        before the row's first page, and what they add there is multiplied by exp(MASKED - real), 1e-38, when it comes.
+        """
+
+        def compare(p: str, carried: list[str]) -> Sequence[str]:
+            return [e.larger(carried[0], e.load("weights", [row, p], F32))]
+
+        old = e.load_scalar("maximum", [row])
+        (top,) = e.loop("%origin", count, LANES, [e.splat(old)], F32, compare)
+        spread = e.splat(e.largest(top))
+        factor = exp(e, e.float_op("subf", e.splat(old), spread))
+        e.store_scalar(e.op(f"vector.extract {spread}[0] : f32 from {F32}"), "maximum", [row])
+
+        def weigh(p: str, carried: list[str]) -> Sequence[str]:
+            weight = exp(e, e.float_op("subf", e.load("weights", [row, p], F32), spread))
+            e.store(weight, "weights", [row, p], F32)
+            return [e.float_op("addf", carried[0], weight)]
+
+        kept = e.float_op("mulf", e.load("totals", [row, "%origin"], F32), factor)
+        (total,) = e.loop("%origin", count, LANES, [kept], F32, weigh)
+        e.store(total, "totals", [row, "%origin"], F32)
+        self._each_sum(e, row, lambda at: e.float_op("mulf", e.load("sums", [row, at], F32), factor))
+
+    def _accumulate(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
+        """sums += weights . V, several columns of 16 at a time, all rows sharing each value that is read.
+
+        Only positions that a row sees are read: memory that was never written may hold NaN, and 0 * NaN is NaN.
+        """
+        vd, size = self.cache.value_head_dim, self.cache.page_size
+        most = max(1, ACCUMULATORS[e.isa.register_bytes] // len(rows))
+        wide = max(c for c in range(1, most + 1) if (vd // LANES) % c == 0)
+
+        def columns(d: str) -> None:
+            def page_sums(page: str, carried: list[str]) -> Sequence[str]:
+                begin = e.mul(page, size)
+                start = self.cache.value_head(e, page_of(e, sequence, begin, size), "%layer", "%group_y")
+                following = self._following(e, rows, sequence, begin)
+                following = e.add(self.cache.value_head(e, following, "%layer", "%group_y"), d)
+                start = e.add(start, d)
+                at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), size)
+
+                def position(p: str, carried: list[str]) -> Sequence[str]:
+                    offset, weight_at = e.mul(p, vd), e.add(at, p)
+                    value = [self.cache.load(e, e.add(e.add(start, offset), LANES * c)) for c in range(wide)]
+                    self._ask(e, e.add(following, offset), LANES * wide)
+                    found = []
+                    for row in rows:
+                        weight = e.splat(e.load_scalar("weights", [e.index(row.number), weight_at]))
+                        found += [e.fma(weight, value[c], carried[row.number * wide + c]) for c in range(wide)]
+                    return found
+
+                return e.loop(*self._seen(e, rows, begin), 1, carried, F32, position)
+
+            places = [[e.index(row.number), e.add(d, LANES * c)] for row in rows for c in range(wide)]
+            sums = e.loop(slot, end, 1, [e.load("sums", at, F32) for at in places], F32, page_sums)
+            for at, total in zip(places, sums, strict=True):
+                e.store(total, "sums", at, F32)
+
+        e.each("%origin", e.index(vd), LANES * wide, columns)
+
+    def _seen(self, e: Emitter, rows: list[Row], begin: str) -> tuple[str, str]:
+        """The positions low..high-1 of the page at `begin` that any row sees; positions ascend with rows."""
+        first, past = rows[0].token.first, rows[-1].token.past
+        low = e.op(f"arith.subi {e.op(f'arith.maxui {first}, {begin} : index')}, {begin} : index")
+        high = e.op(f"arith.subi {e.minimum(past, e.add(begin, self.cache.page_size))}, {begin} : index")
+        return low, high
+
+    def _following(self, e: Emitter, rows: list[Row], sequence: str, begin: str) -> str:
+        """The page after the one at position `begin`, or that one if it is the last."""
+        last = e.op(f"arith.subi {rows[-1].token.past}, {e.index(1)} : index")
+        return page_of(e, sequence, e.minimum(e.add(begin, self.cache.page_size), last), self.cache.page_size)
+
+    def _ask(self, e: Emitter, start: str, elements: int) -> None:
+        """Ask for some elements of the page to come: pages lie anywhere, and are too short for hardware to foresee."""
+        if self.prefetch:
+            for offset in range(0, elements, 64 // self.cache.item_bytes):
+                at = e.add(start, offset)
+                e.do(f"memref.prefetch %cache[{at}], read, locality<3>, data : {e.memref('cache')}")
+
+    def _each_sum(self, e: Emitter, row: str, value: Callable[[str], str]) -> None:
+        """Set every 16 sums of a row to `value(column)`."""
+
+        def columns(d: str) -> None:
+            e.store(value(d), "sums", [row, d], F32)
+
+        e.each("%origin", e.index(self.cache.value_head_dim), LANES, columns)
