@@ -79,6 +79,13 @@ def test_unsupported_type(tmp_path: Path) -> None:
     assert message.startswith("tensor 'blk.1.ffn_up.weight' has type Q8_K; supported types: BF16, F16, F32, IQ1_M")
 
 
+def test_types_that_grow_are_noted(tmp_path: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "model.gguf", quantization="IQ2_XS", types={"blk.1.ffn_up.weight": "Q2_K"})
+    with open_source(str(path)) as source:
+        (note,) = _plan(source).notes
+    assert note.startswith("weights of type IQ2_XS grow by ")
+
+
 @pytest.mark.parametrize("context", [0, -1, 513])
 def test_context_outside_what_the_model_was_trained_on(source: SourceModel, context: int) -> None:
     message = _refusal(source, context=context)

@@ -64,9 +64,10 @@ def _cases() -> list[Case]:
 
 
 def _form(layout: PackedLayout) -> PackedLayout:
-    """The layout without the numbers in it that change nothing but numbers in a kernel."""
-    values = None if layout.values is None else ()
-    return replace(layout, name="", values=values, zero_point=layout.zero_point and 1, unit=1.0)
+    """Of layouts with tables: what is left without the numbers, and how they are scaled. Of others all but the name."""
+    if layout.values is None:
+        return replace(layout, name="")
+    return replace(layout, name="", values=(), zero_point=0, unit=1.0, sub_block=32, scale_type="none")
 
 
 CASES = _cases()
@@ -91,9 +92,11 @@ def _cases_of(isa: Isa) -> list[Case]:
 
 
 def _codes_of(layout: PackedLayout) -> tuple[object, ...]:
-    """How codes become bytes, and how large those are; of codes that are the bytes, also how they are scaled."""
+    """How codes become bytes; of codes that are the bytes, also how they are scaled. Sizes of bytes: see test_dot."""
+    if layout.kind == "float":
+        return (layout.name,)
     table = layout.values is not None
-    return layout.bits, layout.byte_bits, table or (layout.kind, layout.has_min, layout.blocks_per_tile)
+    return layout.bits, table or (layout.kind, layout.has_min, layout.blocks_per_tile)
 
 
 @cache
