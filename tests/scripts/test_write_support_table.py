@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sharkpack.formats.quant import QUANT_TYPES
 from sharkpack.templates.recipes import RECIPES
 from tests.tiny_architectures import TINY
 
@@ -39,6 +40,11 @@ def test_each_row_names_tests_that_exist(page: str) -> None:
 def test_every_recipe_has_a_row(page: str) -> None:
     names = {name for name, _ in ROW.findall(page.partition("## Architectures")[2].partition("\n## ")[0])}
     assert names == {*RECIPES, *TINY, "mixtral"}, "run scripts/write_support_table.py"
+
+
+def test_every_type_of_weight_has_a_row(page: str) -> None:
+    names = {name for name, _ in ROW.findall(page.partition("## Types of weights")[2].partition("\n## ")[0])}
+    assert names == set(QUANT_TYPES), "run scripts/write_support_table.py"
 
 
 def test_claims_are_of_parameters_and_of_words(script: dict[str, Any], pytester: pytest.Pytester) -> None:
