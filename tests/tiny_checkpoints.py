@@ -27,8 +27,30 @@ def write_checkpoint(
     """Write a model of `model_type` with `config` over SIZES into `folder`: the same weights each time."""
     settled = transformers.AutoConfig.for_model(model_type, **{**SIZES, **config})
     model = transformers.AutoModelForCausalLM.from_config(settled, dtype=torch.float32)
+    _randomise(model, centre=0.0 if model_type.startswith("gemma") else 1.0)
+    model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=max_shard_size)
+    return folder
+
+
+def write_seeing_checkpoint(folder: Path, **config: Any) -> Path:
+    """A Gemma 3 that sees images: the same language model, random, within it."""
+    vision: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    vision |= {"image_size": 28, "patch_size": 14}
+    whole = transformers.Gemma3Config(text_config={**SIZES, **config}, vision_config=vision, mm_tokens_per_image=4)
+    model = transformers.Gemma3ForConditionalGeneration(whole)
+    _randomise(model, centre=0.0)
+    model.save_pretrained(folder)
+    return folder
+
+
+def _randomise(model: Any, centre: float) -> None:
+    """Weights that keep activations near unit size; those of norms lie around `centre`."""
     generator = torch.Generator().manual_seed(0)
-    centre = 0.0 if model_type.startswith("gemma") else 1.0
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if name.endswith("norm.weight"):
@@ -36,8 +58,6 @@ def write_checkpoint(
             else:
                 scale = 0.1 if weights.ndim == 1 else weights.shape[-1] ** -0.5
                 weights.normal_(0, scale * (3 if "embed" in name or "lm_head" in name else 1), generator=generator)
-    model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=max_shard_size)
-    return folder
 
 
 def edit_json(path: Path, **changes: Any) -> None:

@@ -18,6 +18,7 @@ from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.formats.errors import SharkpackError
 
 CONFIG = "config.json"
+FOR_ALL = ("tie_word_embeddings", "quantization_config", "bos_token_id", "eos_token_id")
 
 
 def open_checkpoint(folder: Path) -> SourceModel:
@@ -28,7 +29,7 @@ def open_checkpoint(folder: Path) -> SourceModel:
     """
     raw = Metadata(path=folder / CONFIG, values=read_json(folder / CONFIG).values())
     how = _choose_map(raw)
-    config = settle(raw, how)
+    config = settle(raw if how.inside is None else _inner(raw, how.inside), how)
     shards = open_shards(folder)
     try:
         return _describe(folder, config, how, shards)
@@ -43,9 +44,19 @@ def _choose_map(config: Metadata) -> CheckpointMap:
         code = " whose maths is code of its own ('auto_map'), which is never run" if "auto_map" in config.values else ""
         raise SharkpackError(f"{config.path}: a model of type {kind!r}{code}; supported: {', '.join(MAPS)}")
     classes = config.texts("architectures", [])
-    if classes and not any(name.endswith("ForCausalLM") for name in classes):
-        raise SharkpackError(f"{config.path}: holds a {classes[0]}; a language model is a ...ForCausalLM")
+    wanted = "ForCausalLM" if MAPS[kind].inside is None else "ForConditionalGeneration"
+    if classes and not any(name.endswith(wanted) for name in classes):
+        raise SharkpackError(f"{config.path}: holds a {classes[0]}; a language model of this type is a ...{wanted}")
     return MAPS[kind]
+
+
+def _inner(config: Metadata, key: str) -> Metadata:
+    """The config of the language model in a larger one, with what the larger one says for all of it."""
+    inner = config.values.get(key)
+    if not isinstance(inner, Mapping):
+        raise SharkpackError(f"{config.path}: '{key}' is missing; a {config.values['model_type']} checkpoint has it")
+    outer = {name: config.values[name] for name in FOR_ALL if name in config.values}
+    return Metadata(path=config.path, values={**outer, **inner, "model_type": config.values["model_type"]})
 
 
 def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards) -> SourceModel:

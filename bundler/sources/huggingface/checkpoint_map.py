@@ -61,6 +61,15 @@ DESCRIPTIVE = frozenset(
         *("output_attentions", "output_hidden_states", "return_dict", "is_decoder", "is_encoder_decoder"),
         *("chunk_size_feed_forward", "problem_type", "id2label", "label2id", "torchscript", "unsloth_fixed"),
         *("unsloth_version", "is_llama_config", "transformers.js_config", "_attn_implementation_autoset"),
+        # How to generate, which older versions keep here.
+        *("max_length", "min_length", "do_sample", "temperature", "top_k", "top_p", "typical_p", "num_beams"),
+        *("num_beam_groups", "num_return_sequences", "repetition_penalty", "length_penalty", "diversity_penalty"),
+        *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "early_stopping"),
+        *("forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens"),
+        *("exponential_decay_length_penalty", "remove_invalid_values", "output_scores", "return_dict_in_generate"),
+        *("sep_token_id", "unk_token_id", "decoder_start_token_id", "tokenizer_class", "prefix"),
+        *("task_specific_params", "finetuning_task", "tf_legacy_loss", "use_bfloat16", "tie_encoder_decoder"),
+        *("add_cross_attention", "cross_attention_hidden_size", "pruned_heads"),
     }
 )
 """Keys that say nothing of the maths, or that are read where they matter (rope, tied embeddings, quantisation)."""
@@ -76,7 +85,8 @@ class CheckpointMap:
     ignores: config keys that change nothing, beside DESCRIPTIVE; a key found nowhere here is refused.
     modules: module -> GGUF's name of it, without ".weight" or ".bias"; a number in the name stands as {}, and a number
         that GGUF's name has no place for counts the parts of a stack (experts).
-    drops: modules whose tensors nothing needs.
+    drops: modules whose tensors nothing needs; drops_under: what the names of such tensors begin with.
+    inside: the config key under which the language model of a larger model has its config.
     transforms: GGUF's name, with {}, -> what is done to the values.
     derive: hyperparameters that are not simply one key's value; `derived_from` are the keys that it reads. It may
         refuse the config.
@@ -93,6 +103,8 @@ class CheckpointMap:
     ignores: frozenset[str] = frozenset()
     modules: Mapping[str, str] = field(default_factory=lambda: DECODER)
     drops: frozenset[str] = frozenset({"model.layers.{}.self_attn.rotary_emb"})
+    drops_under: tuple[str, ...] = ()
+    inside: str | None = None
     transforms: Mapping[str, Callable[[Floats], Floats]] = field(default_factory=dict)
     derive: Callable[[Metadata], Derived] = plain_rope
     derived_from: frozenset[str] = frozenset()

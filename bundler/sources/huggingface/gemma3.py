@@ -1,4 +1,6 @@
-"""Gemma 3, text only."""
+"""Gemma 3: models of text, and the language model of those that see images too."""
+
+from dataclasses import replace
 
 from sharkpack.bundler.sources.huggingface.checkpoint_map import DECODER, SIZES, CheckpointMap, plus_one
 from sharkpack.bundler.sources.huggingface.derived import Derived
@@ -84,4 +86,14 @@ GEMMA3 = CheckpointMap(
     transforms={name: plus_one for name in MODULES.values() if name.endswith("norm")},
     derive=_derive,
     derived_from=frozenset({"layer_types", "query_pre_attn_scalar"}),
+)
+
+SEEING = ("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.")
+GEMMA3_OF_IMAGES = replace(
+    GEMMA3,
+    model_types=("gemma3",),
+    inside="text_config",
+    modules={f"language_model.{name}": target for name, target in MODULES.items()}
+    | {f"model.language_model.{name.removeprefix('model.')}": target for name, target in MODULES.items()},
+    drops_under=SEEING,
 )

@@ -61,7 +61,7 @@ def _place(stored: SafetensorsTensor, file: SafetensorsFile, how: CheckpointMap)
     """Where a stored tensor goes; None when nothing needs it."""
     module, _, kind = stored.name.rpartition(".")
     pattern, numbers = _pattern(module)
-    if pattern in how.drops or is_scale(kind):
+    if pattern in how.drops or is_scale(kind) or stored.name.startswith(how.drops_under):
         return None
     name = how.modules.get(pattern)
     if name is None or kind not in KINDS:

@@ -8,7 +8,7 @@ import pytest
 from sharkpack.bundler.sources import open_source
 from tests.templates.running import LENGTH, TOKENS, Running, load, options
 from tests.templates.weights import error
-from tests.tiny_checkpoints import edit_json, reference_logits, write_checkpoint
+from tests.tiny_checkpoints import edit_json, reference_logits, write_checkpoint, write_seeing_checkpoint
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -63,6 +63,10 @@ def test_configs_of_older_versions(tmp_path: Path, scaling: dict[str, Any] | Non
     folder = write_checkpoint(tmp_path / "model", "llama")
     edit_json(folder / "config.json", rope_parameters=None, rope_theta=500000.0, rope_scaling=scaling)
     _check(folder)
+
+
+def test_the_language_model_of_one_that_sees(tmp_path: Path) -> None:
+    _check(write_seeing_checkpoint(tmp_path / "model", **GEMMA))
 
 
 def test_a_gemma_config_of_an_older_version(tmp_path: Path) -> None:
