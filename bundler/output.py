@@ -10,15 +10,20 @@ from sharkpack.formats.errors import SharkpackError
 def output_file(options: BuildOptions) -> Path:
     """The path that a build writes. Raises SharkpackError where it cannot, or must not."""
     output = options.output or default_output(options.source)
+    check_output(output, options.source, force=options.force)
+    return output
+
+
+def check_output(output: Path, source: str, *, force: bool) -> None:
+    """Raise SharkpackError unless `output` can be written: never over its `source`, over another file by `force`."""
     if output.is_dir():
         raise SharkpackError(f"output {output} is a directory; give the name of a file with -o")
     if not output.parent.is_dir():
         raise SharkpackError(f"folder {output.parent} does not exist; make it first, or choose another with -o")
-    if output.exists() and Path(options.source).exists() and output.samefile(options.source):
+    if output.exists() and Path(source).exists() and output.samefile(source):
         raise SharkpackError(f"output {output} is the source itself; choose another name with -o")
-    if output.exists() and not options.force:
+    if output.exists() and not force:
         raise SharkpackError(f"output {output} exists; choose another name with -o, or replace it with --force")
-    return output
 
 
 def default_output(argument: str) -> Path:

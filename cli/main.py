@@ -12,7 +12,7 @@ from sharkpack import __version__
 from sharkpack.cli.arguments import Parser
 from sharkpack.formats.errors import SharkpackError
 
-COMMANDS = ("build", "run", "inspect", "devices", "eval", "export", "dump-inputs", "models", "cache")
+COMMANDS = ("build", "run", "inspect", "devices", "eval", "convert", "export", "dump-inputs", "models", "cache")
 """Each is a module of this folder with SUMMARY, DESCRIPTION, EXAMPLES, add_arguments and execute."""
 
 EXAMPLES = """\

@@ -19,6 +19,12 @@ from sharkpack.formats.tensor_file import TensorFilePlan, TensorPlace
 MAX_NAME_BYTES = 63  # what ggml has room for
 
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY, _UINT64, _INT64 = 4, 5, 6, 7, 8, 9, 10, 11
+_RANGES = {
+    _UINT32: (0, (1 << 32) - 1),
+    _INT32: (-(1 << 31), (1 << 31) - 1),
+    _INT64: (-(1 << 63), (1 << 63) - 1),
+    _UINT64: (0, (1 << 64) - 1),
+}
 _BY_NAME = {kind.name: kind for kind in GGML_TYPES.values()}
 
 
@@ -60,30 +66,26 @@ def plan_gguf(values: Mapping[str, bytes], tensors: Sequence[TensorSpec]) -> Ten
 
 
 def encode_value(value: MetadataValue) -> bytes:
-    """The type and the bytes of a metadata value: whole numbers as uint32 where they fit, others as float32."""
+    """The type and the bytes of a metadata value, in the types that ggml expects: whole numbers as uint32 if they fit,
+    arrays of them as int32, other numbers as float32."""
     if isinstance(value, list):
-        return struct.pack("<I", _ARRAY) + _array(value)
-    kind = _type_of([value])
+        kind = _type_of(value, _INT32)
+        return struct.pack("<IIQ", _ARRAY, kind, len(value)) + _items(kind, value)
+    kind = _type_of([value], _UINT32)
     return struct.pack("<I", kind) + _items(kind, [value])
 
 
-def _array(items: Sequence[bool | int | float | str]) -> bytes:
-    kind = _type_of(items)
-    return struct.pack("<IQ", kind, len(items)) + _items(kind, items)
-
-
-def _type_of(items: Sequence[bool | int | float | str]) -> int:
-    """The one type that holds all items; int32 for arrays of none."""
+def _type_of(items: Sequence[bool | int | float | str], whole: int) -> int:
+    """The one type that holds all items, `whole` if they are whole numbers that fit it; that for arrays of none too."""
     if all(isinstance(item, str) for item in items):
-        return _STRING if items else _INT32
+        return _STRING if items else whole
     if all(isinstance(item, bool) for item in items):
         return _BOOL
     if not all(isinstance(item, int) for item in items):
         return _FLOAT32
     least, most = min(map(int, items)), max(map(int, items))
-    if least >= 0:
-        return _UINT32 if most < 1 << 32 else _UINT64
-    return _INT32 if least >= -(1 << 31) and most < 1 << 31 else _INT64
+    fitting = [kind for kind, (low, high) in _RANGES.items() if low <= least and most <= high]
+    return whole if whole in fitting else fitting[0]
 
 
 def _items(kind: int, items: Sequence[bool | int | float | str]) -> bytes:

@@ -40,6 +40,7 @@ class QuantizationReport:
 
     @property
     def relative(self) -> float:
-        """The relative error of all tensors that changed, as one."""
-        values = sum(tensor.squared_values for tensor in self.tensors)
-        return (sum(tensor.squared_errors for tensor in self.tensors) / values) ** 0.5 if values else 0.0
+        """The relative error, as one, of all tensors that lost something: not of vectors that became float32."""
+        lossy = [tensor for tensor in self.tensors if tensor.after != "F32"]
+        values = sum(tensor.squared_values for tensor in lossy)
+        return (sum(tensor.squared_errors for tensor in lossy) / values) ** 0.5 if values else 0.0

@@ -1,0 +1,130 @@
+"""A checkpoint's tokenizer as GGUF's keys, which name a way to cut text into words instead of saying it."""
+
+import json
+from typing import Any
+
+from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
+from sharkpack.bundler.sources.tokenizer_source import TokenType
+from sharkpack.bundler.tokenizer import tokenizer_of
+from sharkpack.bundler.tokenizer.pre_tokenizers import PRE_TOKENIZERS
+from sharkpack.bundler.tokenizer.sentencepiece_model import read_sentencepiece_model
+from sharkpack.bundler.tokenizer.word_patterns import GPT2
+from sharkpack.formats.errors import SharkpackError
+
+# Of the names for one way to cut, those of the models that are met most.
+_WELL_KNOWN = ("llama-bpe", "qwen2", "smollm", "gpt-2", "deepseek-v3", "gpt-4o", "tekken")
+# As models publish it, and as llama.cpp and so PRE_TOKENIZERS spell it.
+_SAME_WORDS = (
+    (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"),
+    (r"(?i:[sdmt]|ll|ve|re)", r"(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])"),
+)
+_DIGIT = r"\p{N}"
+
+
+def tokenizer_keys(files: TokenizerFiles) -> dict[str, Any]:
+    """`tokenizer.*` keys and values, padded to the rows of the embedding.
+
+    Raises SharkpackError for a tokenizer that is neither byte-level BPE nor a tokenizer.model, and for one that cuts
+    words in a way that GGUF has no name for here.
+    """
+    tokenizer = tokenizer_of(files)
+    model = files.folder / "tokenizer.model"
+    document = json.loads(tokenizer.json)
+    keys = _sentencepiece(files, document) if model.is_file() else _byte_level(files, document)
+    keys |= {"add_bos_token": tokenizer.add_bos, "add_eos_token": tokenizer.add_eos}
+    for name, index in (("bos", tokenizer.bos_token_id), ("eos", tokenizer.eos_token_id)):
+        if index is not None:
+            keys[f"{name}_token_id"] = index
+    chat = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
+    return {f"tokenizer.ggml.{key}": value for key, value in keys.items()} | chat
+
+
+def _byte_level(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, Any]:
+    model = document["model"]
+    if model.get("type") != "BPE" or model.get("byte_fallback"):
+        raise SharkpackError(
+            f"{files.folder}: GGUF has no words for its tokenizer.json, which is not byte-level BPE; "
+            "put the tokenizer.model beside it, or convert to .irpa, which has no tokenizer"
+        )
+    tokens = _by_id(model["vocab"], files.rows)
+    types = [TokenType.UNUSED if token is None else TokenType.NORMAL for token in tokens]
+    _add(document, tokens, types)
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    return {
+        "model": "gpt2",
+        "pre": _pre_tokenizer(files, document),
+        "tokens": _named(tokens),
+        "token_type": [int(kind) for kind in types],
+        "merges": merges,
+    }
+
+
+def _sentencepiece(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, Any]:
+    source = read_sentencepiece_model(files.folder / "tokenizer.model")
+    missing = files.rows - len(source.tokens)
+    tokens: list[str | None] = [*source.tokens, *[None] * missing]
+    types = [TokenType(kind) for kind in source.token_types or ()] + [TokenType.UNUSED] * missing
+    _add(document, tokens, types)
+    return {
+        "model": "llama",
+        "tokens": _named(tokens),
+        "scores": [*map(float, source.scores or ()), *[-1000.0] * missing],
+        "token_type": [int(kind) for kind in types],
+        "add_space_prefix": source.add_space_prefix is not False,
+        **{f"{name}_token_id": index for name, index in source.special_ids.items() if 0 <= index < len(tokens)},
+    }
+
+
+def _by_id(vocabulary: dict[str, int], rows: int) -> list[str | None]:
+    tokens: list[str | None] = [None] * rows
+    for token, index in vocabulary.items():
+        tokens[index] = token
+    return tokens
+
+
+def _add(document: dict[str, Any], tokens: list[str | None], types: list[TokenType]) -> None:
+    """Put the tokens that are found in a text before all else in their places."""
+    for added in document.get("added_tokens") or ():
+        tokens[added["id"]] = added["content"]
+        types[added["id"]] = TokenType.CONTROL if added.get("special") else TokenType.USER_DEFINED
+
+
+def _named(tokens: list[str | None]) -> list[str]:
+    """Rows of the embedding that no token has are given names, as llama.cpp's converter gives them."""
+    return [f"[PAD{index}]" if token is None else token for index, token in enumerate(tokens)]
+
+
+def _pre_tokenizer(files: TokenizerFiles, document: dict[str, Any]) -> str:
+    """GGUF's name for the way that the tokenizer cuts text into words."""
+    patterns = _patterns(document.get("pre_tokenizer") or {})
+    whole = bool(document["model"].get("ignore_merges"))
+    names = [
+        name for name, each in PRE_TOKENIZERS.items() if each.patterns == patterns and each.whole_words == whole
+    ] or [name for name, each in PRE_TOKENIZERS.items() if each.patterns == patterns]
+    if not names:
+        raise SharkpackError(
+            f"{files.folder}: its tokenizer cuts words in a way that GGUF has no name for here; "
+            "convert to .irpa, which has no tokenizer, or start from a GGUF file of the model"
+        )
+    return next((name for name in _WELL_KNOWN if name in names), names[0])
+
+
+def _patterns(step: dict[str, Any]) -> tuple[str, ...]:
+    """The regular expressions that a pre-tokenizer cuts by, in their order; an unknown kind of step matches none."""
+    match step.get("type"):
+        case "Sequence":
+            return tuple(pattern for each in step["pretokenizers"] for pattern in _patterns(each))
+        case "Split":
+            return (_spelled(next(iter(step["pattern"].values()))),)
+        case "Digits":
+            return (_DIGIT if step.get("individual_digits") else rf"{_DIGIT}+",)
+        case "ByteLevel":
+            return GPT2 if step.get("use_regex", True) else ()
+        case kind:
+            return (f"a step of the kind {kind}",)
+
+
+def _spelled(pattern: str) -> str:
+    for published, ours in _SAME_WORDS:
+        pattern = pattern.replace(published, ours)
+    return pattern
