@@ -22,6 +22,7 @@ from sharkpack.formats.gguf_writer import TensorSpec, plan_gguf
 from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.output_file import OutputFile
 from sharkpack.formats.tensor_file import TensorFilePlan, write_tensors
+from sharkpack.formats.tensor_note import write_note
 
 PIECE_BYTES = 1 << 20
 PIECES_AHEAD = 8
@@ -66,7 +67,8 @@ def _gguf(source: SourceModel) -> tuple[TensorFilePlan, Sequence[SourceTensor]]:
 
 def _irpa(source: SourceModel) -> tuple[TensorFilePlan, Sequence[SourceTensor]]:
     tensors = list(source.tensors.values())
-    return plan_irpa([(tensor.name, tensor.nbytes) for tensor in tensors]), tensors
+    notes = {tensor.name: write_note(tensor.type_name.lower(), tensor.shape) for tensor in tensors}
+    return plan_irpa([(tensor.name, tensor.nbytes) for tensor in tensors], notes=notes), tensors
 
 
 LAYOUTS: dict[str, Layout] = {".gguf": _gguf, ".irpa": _irpa}
