@@ -40,7 +40,8 @@ GEMMA2 = CheckpointMap(
         "hidden_act": ("gelu_pytorch_tanh",),
         "use_bidirectional_attention": (False,),
     },
-    ignores=frozenset({"attention_bias"}),
+    # Biases are tensors, and are used where there are some; the other repeats 'sliding_window' in some files.
+    ignores=frozenset({"attention_bias", "sliding_window_size"}),
     modules=MODULES,
     transforms={name: plus_one for name in MODULES.values() if name.endswith("norm")},
     derive=_derive,

@@ -24,12 +24,20 @@ NORM_AND_ADD = rms_norm(K, EPSILON, output="float32", residual=True)
 HEAD_NORM = rms_norm(16, EPSILON, output="float32", heads=3)
 GATES = {activation: gated(K, activation, output="float32") for activation in ACTIVATIONS}
 GATES_INT8 = {activation: gated(K, activation, output="int8") for activation in ("silu", "gelu_f16")}
-QUANTIZE = quantize_rows(K)
+QUANTIZE, QUANTIZE_INT16 = quantize_rows(K), quantize_rows(K, remainder=True)
 
 
 @cache
 def _runner(isa: Isa) -> KernelRunner:
-    kernels = [*NORMS.values(), NORM_AND_ADD, HEAD_NORM, *GATES.values(), *GATES_INT8.values(), QUANTIZE]
+    kernels = [
+        *NORMS.values(),
+        NORM_AND_ADD,
+        HEAD_NORM,
+        *GATES.values(),
+        *GATES_INT8.values(),
+        QUANTIZE,
+        QUANTIZE_INT16,
+    ]
     return KernelRunner(kernels, isa)
 
 
@@ -127,7 +135,8 @@ def test_gate_far_from_zero(isa: Isa, activation: str) -> None:
 @pytest.mark.parametrize("rows", ROWS)
 def test_quantize(isa: Isa, rows: int) -> None:
     x = _random(rows)
-    _check_quantized(_runner(isa)(QUANTIZE, x), x)
+    for kernel in (QUANTIZE, QUANTIZE_INT16):
+        _check_quantized(_runner(isa)(kernel, x), x)
 
 
 @ISAS
