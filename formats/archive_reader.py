@@ -92,7 +92,14 @@ class Archive:
                 raise SharkpackError(
                     f"{self.path}: member {path!r} is damaged: its SHA-256 differs; get the file again"
                 )
-            return bytes(view) if member.content_size is None else self._decompress(member, view)
+            content = bytes(view) if member.content_size is None else self._decompress(member, view)
+        self._forget(member)
+        return content
+
+    def _forget(self, member: Member) -> None:
+        """Unmap the pages of what was copied: they count as the process's memory until they are read again."""
+        if hasattr(mmap, "MADV_DONTNEED") and member.offset % mmap.PAGESIZE == 0:
+            self.mmap.madvise(mmap.MADV_DONTNEED, member.offset, member.size)
 
     def verify(self, progress: Callable[[int], None] | None = None) -> None:
         """Read everything: hashes of all members, contents of compressed ones, tensor bounds of parameter files.

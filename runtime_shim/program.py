@@ -59,6 +59,7 @@ class Program:
         batch = self.batch_size(len(rows))
         tokens, starts, lengths, pages = self._native.arguments.fill(rows, batch)
         if entry == "prefill":
+            self._native.map_weights()
             return self._native.invoke(f"prefill_bs{batch}", tokens, starts, lengths, pages)[: len(rows)]
         return self._native.invoke(f"decode_bs{batch}", tokens, lengths, starts, pages)[: len(rows)]
 
@@ -176,6 +177,11 @@ class _Native:
             view.map().asarray(view.shape, np.dtype(rt.HalElementType.map_to_dtype(view.element_type))).copy()
             for view in views
         ]
+
+    def map_weights(self) -> None:
+        """Before the first call; what follows does nothing."""
+        if self._mapper is not None:
+            self._mapper.start()
 
     def _call(self, name: str, *arguments: rt.HalBufferView) -> Any:
         inputs, outputs = rt.VmVariantList(5), rt.VmVariantList(3)

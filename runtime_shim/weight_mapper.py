@@ -1,4 +1,4 @@
-"""Maps a bundle's weights before a program reads them, beside whatever else goes on until the first token.
+"""Maps a bundle's weights just before a program reads them.
 
 A mapped file gets its pages at their first use, 64 KiB a fault: half of the time of a first token. Linux can map a
 range at once; elsewhere this does nothing. Knows one convention of names: which tensor is the embedding table.
@@ -20,14 +20,21 @@ PIECE_BYTES = 32 << 20
 
 
 class WeightMapper:
-    """A thread that maps all weights but an embedding table of which only rows are read. Ends by itself."""
+    """A thread that maps all weights but an embedding table of which only rows are read; it runs ahead of the program.
+
+    It ends by itself."""
 
     def __init__(self, archive: Archive) -> None:
         self._stopped = threading.Event()
         self._mapping = np.frombuffer(archive.mmap, np.uint8)
         self._ranges = list(weight_ranges(archive))
         self._thread = threading.Thread(target=self._run, name="sharkpack-weights", daemon=True)
-        if sys.platform == "linux" and sum(size for _, size in self._ranges) < usable_memory() // 2:
+        self._wanted = sys.platform == "linux" and sum(size for _, size in self._ranges) < usable_memory() // 2
+
+    def start(self) -> None:
+        """Begin, when the weights are about to be read, and not while what is loaded before needs memory of its own."""
+        if self._wanted:
+            self._wanted = False
             self._thread.start()
 
     def stop(self) -> None:

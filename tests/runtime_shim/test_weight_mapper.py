@@ -48,6 +48,9 @@ def _resident(path: Path) -> int:
 def test_weights_are_mapped_without_being_read(archive: Archive) -> None:
     assert _resident(archive.path) < 4 << 20
     mapper = WeightMapper(archive)
+    assert _resident(archive.path) < 4 << 20
+    mapper.start()
+    mapper.start()
     mapper._thread.join()
     assert _resident(archive.path) >= BALLAST
     mapper.stop()
@@ -59,6 +62,7 @@ def test_weights_are_mapped_without_being_read(archive: Archive) -> None:
 def test_weights_that_would_fill_the_memory_are_not(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weight_mapper, "usable_memory", lambda: 2 * BALLAST)
     mapper = WeightMapper(archive)
+    mapper.start()
     mapper.stop()
     assert _resident(archive.path) < 4 << 20
 
@@ -66,7 +70,15 @@ def test_weights_that_would_fill_the_memory_are_not(archive: Archive, monkeypatc
 def test_stopping_early_ends_it(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weight_mapper, "PIECE_BYTES", PAGE)
     mapper = WeightMapper(archive)
+    mapper.start()
     mapper.stop()
     assert not mapper._thread.is_alive()
     archive.close()
     assert archive.mmap.closed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is mapped is read from /proc")
+def test_what_was_copied_out_of_the_file_is_mapped_no_more(archive: Archive) -> None:
+    assert len(archive.read("params/model.irpa")) > BALLAST
+    assert _resident(archive.path) < 4 << 20
+    archive.close()
