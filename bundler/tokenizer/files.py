@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from sharkpack.bundler.sources.json_file import read_bytes
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
+from sharkpack.bundler.tokenizer.added_tokens import with_added_tokens
 from sharkpack.bundler.tokenizer.rebuild import rebuild_tokenizer
 from sharkpack.bundler.tokenizer.rebuilt import RebuiltTokenizer
 from sharkpack.bundler.tokenizer.sentencepiece_model import read_sentencepiece_model
@@ -63,7 +64,7 @@ def _load(folder: Path) -> _Loaded:
     if (folder / "tokenizer.json").is_file():
         return _load_json(folder / "tokenizer.json")
     if (folder / "tokenizer.model").is_file():
-        rebuilt = rebuild_tokenizer(read_sentencepiece_model(folder / "tokenizer.model"))
+        rebuilt = rebuild_tokenizer(with_added_tokens(read_sentencepiece_model(folder / "tokenizer.model"), folder))
         bos, eos = rebuilt.bos_token_id, rebuilt.eos_token_id
         begin = (bos,) if rebuilt.add_bos and bos is not None else ()
         tokenizer = Tokenizer.from_buffer(rebuilt.json)

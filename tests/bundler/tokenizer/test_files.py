@@ -185,6 +185,20 @@ def test_a_sentencepiece_model_is_a_vocabulary(tmp_path: Path) -> None:
     assert tokenizer.encode("the world", add_special_tokens=False).tokens == ["▁the", "▁world"]
 
 
+def test_tokens_may_be_added_to_a_sentencepiece_model(tmp_path: Path) -> None:
+    _write_model(tmp_path)
+    size = len(spm_vocabulary()["tokenizer.ggml.tokens"])
+    _say(tmp_path, added_tokens={"<|user|>": size, "<eos>": 1})
+    decoder = {"0": {"content": "<pad>"}, str(size + 1): {"content": "<|end|>", "special": False}}
+    _say(tmp_path, tokenizer_config={"added_tokens_decoder": decoder, "eos_token": "<|end|>"})
+    found = _read(tmp_path, rows=size + 2)
+    assert (found.eos_token_id, found.eos_token) == (size + 1, "<|end|>")
+    tokenizer = Tokenizer.from_buffer(found.json)
+    assert tokenizer.encode("<|user|>he<|end|>").tokens == ["<|user|>", "▁", "he", "<|end|>"]
+    _say(tmp_path, added_tokens={"<|user|>": size + 4})
+    assert f"expected all ids from {size}" in _refusal(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
