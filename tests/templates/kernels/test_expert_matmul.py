@@ -15,7 +15,7 @@ from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import Matrix, error, random_matrix
 
 EXPERTS, TOP_K = 5, 2
-NAMES = ("f32", "bf16", "q8_0", "q4_1", "q5_0", "q4_k", "q6_k")
+NAMES = ("f32", "bf16", "q8_0", "q4_1", "q5_0", "mxfp4", "q4_k", "q6_k")
 """Of each kind of layout some: what differs between all of them is below this kernel, and tested with `matmul`."""
 
 CHOSEN = torch.tensor([[4, 0], [0, 1], [3, 2], [4, 3]])
