@@ -48,6 +48,7 @@ class Layer(DenseBlock):
 def build(source: Source, options: ModelOptions) -> Decoder:
     refuse_unknown_keys(source, KNOWN_KEYS)
     shape, table = Shape.of(source), WeightTable(source)
+    # As published; llama.cpp leaves the window out, which shows in texts longer than it.
     attending = Attending(window=source.integer("attention.sliding_window", 0))
     return Decoder(
         table,

@@ -50,3 +50,11 @@ def test_readme_example_runs(
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert capsys.readouterr().out
+
+
+def test_the_worked_example_of_an_architecture_is_the_code() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "architectures.md").read_text("utf-8"), re.DOTALL)
+    files = ("templates/qwen3.py", "bundler/sources/huggingface/qwen3.py")
+    assert len(blocks) == len(files)
+    for block, file in zip(blocks, files, strict=True):
+        assert block.rstrip() in (ROOT / file).read_text("utf-8"), file

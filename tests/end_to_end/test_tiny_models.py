@@ -126,7 +126,7 @@ def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:
     return tokens[-count:] if count else []
 
 
-@pytest.mark.parametrize("name", ["qwen2-tables", "gemma3", "qwen2moe"])
+@pytest.mark.parametrize("name", ["qwen2-tables", "gemma2", "gemma3", "qwen2moe"])
 def test_int8_activations_are_close(name: str, tmp_path: Path) -> None:
     source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
     assert build(source, "-o", path, "--batch-sizes", "1", "--context", "64") == 0
