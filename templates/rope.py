@@ -58,7 +58,9 @@ def _cos_sin(angles: NDArray[np.float64], magnitude: float) -> NDArray[np.float3
 
 
 def plain_frequencies(theta: float, rope_dim: int) -> NDArray[np.float64]:
-    """theta^(-2i / rope_dim) for i in 0..rope_dim/2 - 1."""
+    """theta^(-2i / rope_dim) for i in 0..rope_dim/2 - 1; SharkpackError where theta is no base of angles."""
+    if not theta > 1:
+        raise SharkpackError(f"rope.freq_base is {theta:g}; it must be above 1")
     return np.power(theta, -np.arange(0, rope_dim, 2, dtype=np.float64) / rope_dim)
 
 
@@ -105,6 +107,10 @@ def _yarn(source: Source, frequencies: NDArray[np.float64], theta: float, factor
         source.floating("rope.scaling.yarn_beta_fast", 32.0),
         source.floating("rope.scaling.yarn_beta_slow", 1.0),
     )
+    if original < 1 or not fast > 0 or not slow > 0:
+        raise SharkpackError(
+            f"yarn from a context of {original} with betas {fast:g} and {slow:g}; each must be above zero"
+        )
     rope_dim = 2 * len(frequencies)
 
     def dimension(rotations: float) -> float:

@@ -156,7 +156,17 @@ MALFORMED: dict[str, tuple[Damage, str]] = {
     "rope by nothing": (config(rope_scaling={"type": "linear", "factor": 0}), "rope.scaling.factor is 0.0"),
     "a size as text": (config(hidden_size="128"), "'hidden_size' is '128'; expected an integer"),
     "a size missing": (config(hidden_size=None), "no 'hidden_size', which this model needs"),
-    "a negative size": (config(num_attention_heads=-4), "'num_attention_heads' is -4; expected a number above zero"),
+    "a negative size": (config(num_attention_heads=-4), "'num_attention_heads' is -4; expected 1 to 2147483647"),
+    "heads beyond measure": (config(head_dim=1 << 30), "'head_dim' is 1073741824; expected 1 to 1024"),
+    "rope without a base": (config(rope_theta=0), "rope with 'rope_theta' 0 and 'partial_rotary_factor' 1"),
+    "rope of nothing": (
+        config(partial_rotary_factor=0.0),
+        "rope with 'rope_theta' 100",
+    ),
+    "yarn from nothing": (
+        config(rope_scaling={"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 0}),
+        "yarn from a context of 0 with betas 32 and 1; each must be above zero",
+    ),
     "heads do not divide": (config(num_key_value_heads=3), "4 attention heads cannot share 3 key and value heads"),
     "more layers than weights": (config(num_hidden_layers=2), "tensor 'blk.1.attn_q.weight' is missing"),
     "wrong vocabulary size": (config(vocab_size=300), "'vocab_size' is 300, and the token embedding has 302 rows"),

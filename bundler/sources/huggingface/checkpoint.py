@@ -61,11 +61,11 @@ def _inner(config: Metadata, key: str) -> Metadata:
 
 def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards) -> SourceModel:
     tied = config.boolean("tie_word_embeddings")
-    derived = how.derive(config)
+    sizes, derived = hyperparameters(config, how), how.derive(config)
     tensors = source_tensors(shards, how, declared_block(config), tied=tied)
     tensors |= {name: computed_tensor(name, values) for name, values in derived.tensors.items()}
     rows = _vocabulary_rows(config, tensors, tied=tied)
-    values, name = {**hyperparameters(config, how), **derived.values}, folder.resolve().name
+    values, name = {**sizes, **derived.values}, folder.resolve().name
     return SourceModel(
         kind="safetensors",
         path=folder,

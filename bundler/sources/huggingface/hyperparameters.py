@@ -6,6 +6,10 @@ from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
 
+LARGEST = (1 << 31) - 1
+MOST = {"hidden_size": 1 << 20, "head_dim": 1 << 10, "num_hidden_layers": 1 << 16}
+"""Of sizes that memory is taken by before a tensor contradicts them."""
+
 
 def settle(config: Metadata, how: CheckpointMap) -> Metadata:
     """The config without nulls and with the defaults; SharkpackError for a key or value that is not known."""
@@ -40,8 +44,8 @@ def hyperparameters(config: Metadata, how: CheckpointMap) -> dict[str, Any]:
 
 def _positive(config: Metadata, key: str) -> int:
     value = config.integer(key)
-    if not 0 < value < 1 << 31:
-        raise SharkpackError(f"{config.path}: '{key}' is {value}; expected a number above zero")
+    if not 0 < value <= MOST.get(key, LARGEST):
+        raise SharkpackError(f"{config.path}: '{key}' is {value}; expected 1 to {MOST.get(key, LARGEST)}")
     return value
 
 

@@ -52,6 +52,9 @@ def rope_of(config: Metadata, rope: Metadata) -> Derived:
         raise SharkpackError(f"{rope.path}: rope scaling '{kind}' has an unknown {key!r} = {rope.values[key]!r}")
     values: dict[str, Any] = {"rope.freq_base": rope.floating("rope_theta")}
     part = rope.floating("partial_rotary_factor", 1.0)
+    if not 0 < part <= 1 or values["rope.freq_base"] <= 1:
+        base = values["rope.freq_base"]
+        raise SharkpackError(f"{rope.path}: rope with 'rope_theta' {base:g} and 'partial_rotary_factor' {part:g}")
     if part != 1.0:
         values["rope.dimension_count"] = int(head_dim(config) * part)
     if kind == "llama3":

@@ -173,6 +173,19 @@ def test_another_source_is_refused_with_what_is_supported(tmp_path: Path) -> Non
     assert open_source(str(renamed)).architecture == "llama"
 
 
+def test_a_registered_model_opens_by_name(
+    model_path: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model_path("smollm2-135m")
+    monkeypatch.setenv("SHARKPACK_MODELS", str(path.parent))
+    with open_source("smollm2-135m") as source:
+        assert (source.path, source.name, source.origin) == (path, "smollm2-135m", path.name)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "smollm2-135m")
+    with open_source("smollm2-135m") as source:  # a file of that name comes first
+        assert source.name == "Tiny"
+
+
 @pytest.mark.parametrize(
     ("name", "architecture", "quantization", "tensors", "blocks"),
     [
