@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sharkpack.bundler.describe import describe
 from sharkpack.bundler.options import BuildOptions, Progress
 from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.weights import pieces
 from sharkpack.formats.manifest import Manifest
@@ -45,10 +46,17 @@ class Reference:
     threads: int
 
 
-def open_reference(source: str, *, context: int | None, threads: int | None, progress: Progress) -> Reference:
+def open_reference(
+    source: str,
+    *,
+    context: int | None,
+    threads: int | None,
+    progress: Progress,
+    quantize: QuantizeOptions | None = None,
+) -> Reference:
     """Read the model that `source` names, weights and all. Raises SharkpackError.
 
-    context: as of a build. threads: of torch, for the whole process; None leaves it as it is.
+    context, quantize: as of a build. threads: of torch, for the whole process; None leaves it as it is.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -56,7 +64,7 @@ def open_reference(source: str, *, context: int | None, threads: int | None, pro
         source=source, batch_sizes=(1,), context=context, cache_dtype="f32", activations="float32", cache=False
     )
     with open_source(source) as opened:
-        plan = make_plan(opened, options)
+        plan = make_plan(opened if quantize is None else quantize_source(opened, quantize).model, options)
         with progress.step("weights", plan.parameters.total_size) as step:
             for loaded in _load(plan):
                 step.advance(loaded)

@@ -14,6 +14,7 @@ from sharkpack.cli.arguments import batch_sizes, positive_integer
 from sharkpack.cli.console import write_note
 from sharkpack.cli.quantization import (
     add_quantization_arguments,
+    perplexity_change,
     quantization_json,
     read_quantize_options,
     show_quantization,
@@ -23,6 +24,7 @@ from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
     from sharkpack.bundler.options import BuildOptions, BuildReport
+    from sharkpack.cli.perplexity_change import PerplexityChange
 
 SUMMARY = "pack a model into one .shark file"
 DESCRIPTION = "Compile a model for the machines that will run it, and pack code, weights and tokenizer into one file."
@@ -100,14 +102,15 @@ def execute(arguments: argparse.Namespace) -> int:
     require_compiler()
     with stop_when_terminated(), without_warnings():
         report = _build(arguments)
+        change = perplexity_change(arguments)
     for warning in report.warnings:
         write_note(f"warning: {warning}")
     if report.quantization is not None and arguments.report is not None:
         write_quantization_report(report.quantization, arguments.report)
     if arguments.json:
-        _print_json(report)
+        _print_json(report, change)
     elif not arguments.quiet:
-        _print_table(report, verbose=arguments.verbose)
+        _print_table(report, change, verbose=arguments.verbose)
     return 0
 
 
@@ -178,7 +181,7 @@ def _installed(name: str) -> bool:
         return False
 
 
-def _print_json(report: "BuildReport") -> None:
+def _print_json(report: "BuildReport", change: "PerplexityChange | None") -> None:
     from sharkpack.cli.console import write_json
 
     write_json(
@@ -193,12 +196,12 @@ def _print_json(report: "BuildReport") -> None:
             "step_seconds": dict(report.step_seconds),
             "peak_memory_bytes": report.peak_memory_bytes,
             "warnings": list(report.warnings),
-            "quantization": None if report.quantization is None else quantization_json(report.quantization),
+            "quantization": None if report.quantization is None else quantization_json(report.quantization, change),
         }
     )
 
 
-def _print_table(report: "BuildReport", *, verbose: bool) -> None:
+def _print_table(report: "BuildReport", change: "PerplexityChange | None", *, verbose: bool) -> None:
     from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
 
     ratio = report.size / report.source_size if report.source_size else 0.0
@@ -213,4 +216,4 @@ def _print_table(report: "BuildReport", *, verbose: bool) -> None:
     write_text(f"\n{total} in all ({steps}); peak memory {format_bytes(report.peak_memory_bytes)}\n")
     if report.quantization is not None:
         write_text("\n")
-        show_quantization(report.quantization, verbose=verbose)
+        show_quantization(report.quantization, change, verbose=verbose)

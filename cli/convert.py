@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharkpack.cli.build import stop_when_terminated
+from sharkpack.cli.build import require_compiler, stop_when_terminated
 from sharkpack.cli.quantization import (
     add_quantization_arguments,
+    perplexity_change,
     quantization_json,
     read_quantize_options,
     show_quantization,
@@ -15,6 +16,7 @@ from sharkpack.cli.quantization import (
 
 if TYPE_CHECKING:
     from sharkpack.bundler.convert import ConvertReport
+    from sharkpack.cli.perplexity_change import PerplexityChange
 
 SUMMARY = "write a model as GGUF or IRPA, quantised or as it is"
 DESCRIPTION = (
@@ -57,15 +59,19 @@ def execute(arguments: argparse.Namespace) -> int:
         quantize=read_quantize_options(arguments),
         force=arguments.force,
     )
-    with stop_when_terminated(), show_progress(quiet=arguments.quiet) as progress:
-        report = convert_model(options, progress)
+    if arguments.text is not None:
+        require_compiler()
+    with stop_when_terminated():
+        with show_progress(quiet=arguments.quiet) as progress:
+            report = convert_model(options, progress)
+        change = perplexity_change(arguments)
     if report.quantization is not None and arguments.report is not None:
         write_quantization_report(report.quantization, arguments.report)
-    _print(report, arguments)
+    _print(report, change, arguments)
     return 0
 
 
-def _print(report: "ConvertReport", arguments: argparse.Namespace) -> None:
+def _print(report: "ConvertReport", change: "PerplexityChange | None", arguments: argparse.Namespace) -> None:
     from sharkpack.cli.console import format_bytes, format_seconds, write_json, write_text
 
     quantization = report.quantization
@@ -77,7 +83,7 @@ def _print(report: "ConvertReport", arguments: argparse.Namespace) -> None:
                 "source_size": report.source_size,
                 "tensors": report.tensors,
                 "step_seconds": report.step_seconds,
-                "quantization": None if quantization is None else quantization_json(quantization),
+                "quantization": None if quantization is None else quantization_json(quantization, change),
             }
         )
     elif not arguments.quiet:
@@ -85,4 +91,4 @@ def _print(report: "ConvertReport", arguments: argparse.Namespace) -> None:
         write_text(f"{report.path}  {format_bytes(report.size)}, {report.tensors} tensors, in {seconds}\n")
         if quantization is not None:
             write_text("\n")
-            show_quantization(quantization, verbose=arguments.verbose)
+            show_quantization(quantization, change, verbose=arguments.verbose)

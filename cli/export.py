@@ -13,10 +13,16 @@ from sharkpack.cli.build import (
     without_warnings,
 )
 from sharkpack.cli.console import format_bytes, format_seconds, write_json, write_note, write_table, write_text
-from sharkpack.cli.quantization import quantization_json, write_quantization_report
+from sharkpack.cli.quantization import (
+    perplexity_change,
+    quantization_json,
+    show_quantization,
+    write_quantization_report,
+)
 
 if TYPE_CHECKING:
     from sharkpack.bundler.export import ExportReport
+    from sharkpack.cli.perplexity_change import PerplexityChange
 
 SUMMARY = "write a model as files for IREE's own tools"
 DESCRIPTION = (
@@ -45,14 +51,15 @@ def execute(arguments: argparse.Namespace) -> int:
     require_compiler()
     with stop_when_terminated(), without_warnings():
         report = _export(arguments)
+        change = perplexity_change(arguments)
     for warning in report.warnings:
         write_note(f"warning: {warning}")
     if report.quantization is not None and arguments.report is not None:
         write_quantization_report(report.quantization, arguments.report)
     if arguments.json:
-        _print_json(report)
+        _print_json(report, change)
     elif not arguments.quiet:
-        _print_table(report, verbose=arguments.verbose)
+        _print_table(report, change, verbose=arguments.verbose)
     return 0
 
 
@@ -64,8 +71,8 @@ def _export(arguments: argparse.Namespace) -> "ExportReport":
         return export(read_options(arguments), arguments.output, progress)
 
 
-def _print_json(report: "ExportReport") -> None:
-    quantization = None if report.quantization is None else quantization_json(report.quantization)
+def _print_json(report: "ExportReport", change: "PerplexityChange | None") -> None:
+    quantization = None if report.quantization is None else quantization_json(report.quantization, change)
     write_json(
         {
             "path": str(report.folder),
@@ -77,9 +84,12 @@ def _print_json(report: "ExportReport") -> None:
     )
 
 
-def _print_table(report: "ExportReport", *, verbose: bool) -> None:
+def _print_table(report: "ExportReport", change: "PerplexityChange | None", *, verbose: bool) -> None:
     rows = [(name, format_bytes(size)) for name, size in report.files.items()]
     write_table((str(report.folder), "size"), rows, numeric=("size",))
     write_text(
         f"\n{format_seconds(sum(report.step_seconds.values()))} in all; sh {report.folder}/commands.sh runs it\n"
     )
+    if report.quantization is not None:
+        write_text("\n")
+        show_quantization(report.quantization, change, verbose=verbose)

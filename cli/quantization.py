@@ -4,10 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sharkpack.cli.eval import read_text
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
     from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions
+    from sharkpack.cli.perplexity_change import PerplexityChange
 
 _HEADINGS = ("tensor", "shape", "from", "to", "relative error")
 
@@ -35,6 +37,12 @@ def add_quantization_arguments(parser: argparse.ArgumentParser) -> None:
         help="importance matrix of llama-imatrix, to put errors where they matter least",
     )
     group.add_argument("--requantize", action="store_true", help="quantise again what is quantised already")
+    group.add_argument(
+        "--text",
+        metavar="FILE",
+        type=Path,
+        help="measure what quantising does to the perplexity of this text, in torch and float32: exact, and slow",
+    )
     group.add_argument("--report", metavar="FILE", type=Path, help="write the error of each tensor, tab-separated")
     group.add_argument("--verbose", action="store_true", help="print the error of each tensor")
 
@@ -44,7 +52,7 @@ def read_quantize_options(arguments: argparse.Namespace) -> "QuantizeOptions | N
     from sharkpack.bundler.quantize import QuantizeOptions
 
     if arguments.quantize is None:
-        for name in ("pure", "imatrix", "requantize", "report"):
+        for name in ("pure", "imatrix", "requantize", "text", "report"):
             if getattr(arguments, name):
                 raise SharkpackError(f"--{name} goes with --quantize TYPE, which is not given")
         return None
@@ -52,6 +60,8 @@ def read_quantize_options(arguments: argparse.Namespace) -> "QuantizeOptions | N
         raise SharkpackError(
             f"folder {arguments.report.parent} does not exist; make it first, or choose another --report"
         )
+    if arguments.text is not None:
+        read_text(arguments.text)
     return QuantizeOptions(
         scheme=arguments.quantize,
         pure=arguments.pure,
@@ -60,10 +70,22 @@ def read_quantize_options(arguments: argparse.Namespace) -> "QuantizeOptions | N
     )
 
 
-def quantization_json(report: "QuantizationReport") -> dict[str, Any]:
+def perplexity_change(arguments: argparse.Namespace) -> "PerplexityChange | None":
+    """What the quantisation does to the text that is given, if one is; a source may be any that a build takes."""
+    options = read_quantize_options(arguments)
+    if options is None or arguments.text is None:
+        return None
+    from sharkpack.cli.perplexity_change import measure_perplexity_change
+
+    text = read_text(arguments.text)
+    return measure_perplexity_change(arguments.source, options, text, quiet=arguments.quiet)
+
+
+def quantization_json(report: "QuantizationReport", change: "PerplexityChange | None" = None) -> dict[str, Any]:
     """The report as JSON has it."""
     return {
         "name": report.name,
+        "perplexity": None if change is None else change.to_json(),
         "relative_error": report.relative,
         "tensors": [
             {
@@ -79,14 +101,16 @@ def quantization_json(report: "QuantizationReport") -> dict[str, Any]:
     }
 
 
-def show_quantization(report: "QuantizationReport", *, verbose: bool) -> None:
-    """One line, and the table of tensors if asked for."""
+def show_quantization(report: "QuantizationReport", change: "PerplexityChange | None" = None, *, verbose: bool) -> None:
+    """A line or two, and the table of tensors if asked for."""
     from sharkpack.cli.console import write_table, write_text
 
     if verbose:
         write_table(_HEADINGS, _rows(report), numeric=("relative error",))
         write_text("\n")
     write_text(f"{report.name}: {len(report.tensors)} tensors changed, relative error {report.relative:.2%} over all\n")
+    if change is not None:
+        write_text(f"{change}\n")
 
 
 def write_quantization_report(report: "QuantizationReport", path: Path) -> None:

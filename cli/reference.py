@@ -1,8 +1,9 @@
-"""A source model in the place of a bundle, for `sharkpack run --reference`."""
+"""A source model in the place of a bundle: computed by its recipe in torch, with nothing compiled."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.reference import open_reference
 from sharkpack.cli.build import without_warnings
 from sharkpack.cli.progress import show_progress
@@ -13,11 +14,19 @@ PREFILL_CHUNK = 512
 
 
 @contextmanager
-def reference_engine(source: str, *, context: int | None, threads: int | None) -> Iterator[Engine]:
-    """An engine that computes with the recipe in torch. Raises SharkpackError as a build would."""
+def reference_engine(
+    source: str,
+    *,
+    context: int | None,
+    threads: int | None,
+    quantize: QuantizeOptions | None = None,
+    quiet: bool = False,
+) -> Iterator[Engine]:
+    """An engine that computes with the recipe in torch, over weights that are quantised first if asked for. Raises
+    SharkpackError as a build would."""
     with without_warnings():
-        with show_progress(quiet=False) as progress:
-            reference = open_reference(source, context=context, threads=threads, progress=progress)
+        with show_progress(quiet=quiet) as progress:
+            reference = open_reference(source, context=context, threads=threads, progress=progress, quantize=quantize)
         bundle = UnpackedBundle(reference.manifest, reference.tokenizer_json, reference.chat_template)
         length = reference.manifest.signature.context_length
         chunk = min(PREFILL_CHUNK, length)

@@ -164,7 +164,9 @@ def test_quantisation_options(sharkpack: Sharkpack, builder: Builder) -> None:
     ]
 
 
-@pytest.mark.parametrize("options", [("--pure",), ("--imatrix", "i.dat"), ("--requantize",), ("--report", "r.tsv")])
+@pytest.mark.parametrize(
+    "options", [("--pure",), ("--imatrix", "i.dat"), ("--requantize",), ("--text", "t.txt"), ("--report", "r.tsv")]
+)
 def test_details_of_no_quantisation_are_refused(
     sharkpack: Sharkpack, builder: Builder, options: tuple[str, ...]
 ) -> None:

@@ -41,3 +41,30 @@ def test_bad_input(sharkpack: Sharkpack, tmp_path: Path) -> None:
     assert sharkpack("convert", absent, "-o", "x.gguf", "--pure").error == (
         "--pure goes with --quantize TYPE, which is not given"
     )
+
+
+def test_what_quantising_does_to_a_text_is_measured(sharkpack: Sharkpack, tmp_path: Path) -> None:
+    source, text = write_tiny_gguf(tmp_path / "tiny.gguf", "llama", "F16"), tmp_path / "text.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog. " * 3, "utf-8")
+    options = ("--text", text, "--pure", "--force")
+    report = json.loads(
+        sharkpack("convert", source, "-o", tmp_path / "q4.gguf", "--quantize", "q4_0", *options, "--json").out
+    )
+    change = report["quantization"]["perplexity"]
+    assert change["window"] == 512
+    assert change["tokens"] > 50
+    assert 0.0001 < abs(change["after"] / change["before"] - 1) < 0.2
+    last = sharkpack("convert", source, "-o", tmp_path / "q4.gguf", "--quantize", "q4_0", *options).out.splitlines()[-1]
+    assert last == (
+        f"perplexity {change['before']:.4f} -> {change['after']:.4f} "
+        f"({change['after'] / change['before'] - 1:+.2%}) over {change['tokens']} tokens"
+    )
+
+
+def test_a_text_that_is_none_is_refused_before_the_work(sharkpack: Sharkpack, tmp_path: Path) -> None:
+    source, output = write_tiny_gguf(tmp_path / "tiny.gguf", "llama", "F16"), tmp_path / "q8.gguf"
+    binary = tmp_path / "text.bin"
+    binary.write_bytes(b"\xff\xfe")
+    error = sharkpack("convert", source, "-o", output, "--quantize", "q8_0", "--text", binary).error
+    assert error == f"{binary} is not UTF-8 text: byte 0 is not; convert it first"
+    assert not output.exists()
