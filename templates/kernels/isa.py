@@ -14,7 +14,7 @@ class Isa:
     dot: how products of unsigned codes and signed bytes are summed into 32 bits: four at a time (VNNI; Arm's sdot, of
         signed codes, and usdot), two at a time into 16 bits (maddubs), or plain integer arithmetic.
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
-    token_tile: tokens whose products with one tile of weights fit the registers together.
+    token_tiles: how many tokens take one tile of weights together, as many as fit the registers first.
     streams: tiles of weights that a single token's products read side by side.
     """
 
@@ -24,7 +24,7 @@ class Isa:
     dot: Literal["portable", "maddubs", "vnni", "sdot", "usdot"]
     shuffle: Literal["none", "pshufb", "tbl"]
     converts_halves: bool = True
-    token_tile: int = 4
+    token_tiles: tuple[int, ...] = (4,)
     streams: int = 2
 
 
@@ -34,7 +34,7 @@ SSSE3 = Isa(name="ssse3", register_bytes=16, fma=False, converts_halves=False, d
 AVX2 = Isa(name="avx2", register_bytes=32, fma=True, dot="maddubs", shuffle="pshufb")
 AVX_VNNI = Isa(name="avxvnni", register_bytes=32, fma=True, dot="vnni", shuffle="pshufb")
 AVX512 = Isa(name="avx512", register_bytes=64, fma=True, dot="maddubs", shuffle="pshufb")
-AVX512_VNNI = Isa(name="avx512vnni", register_bytes=64, fma=True, dot="vnni", shuffle="pshufb")
+AVX512_VNNI = Isa(name="avx512vnni", register_bytes=64, fma=True, dot="vnni", shuffle="pshufb", token_tiles=(8, 4))
 
 NEON = Isa(name="neon", register_bytes=16, fma=True, dot="portable", shuffle="tbl")
 DOTPROD = Isa(name="dotprod", register_bytes=16, fma=True, dot="sdot", shuffle="tbl")

@@ -33,15 +33,22 @@ class RowTiles:
     def for_rows(self, e: Emitter, group: str, outputs: Callable[[list[str], str, int], None]) -> None:
         """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with one
         tile, so that its codes are unpacked once for them all; for those left over, with several tiles."""
-        tokens = e.isa.token_tile
         first, last = self.range_of(e, group)
-        whole = e.op(f"arith.subi %rows, {e.op(f'arith.remui %rows, {e.index(tokens)} : index')} : index")
+        ends = ["%origin"]
+        for size in e.isa.token_tiles:
+            left = e.op(f"arith.subi %rows, {ends[-1]} : index")
+            over = e.op(f"arith.remui {left}, {e.index(size)} : index")
+            ends.append(e.op(f"arith.subi %rows, {over} : index"))
+
+        def together(tile: str, size: int) -> Callable[[str], None]:
+            return lambda token: outputs([tile], token, size)
 
         def many_tokens(tile: str) -> None:
-            e.each("%origin", whole, tokens, lambda token: outputs([tile], token, tokens))
+            for size, begin, end in zip(e.isa.token_tiles, ends, ends[1:], strict=False):
+                e.each(begin, end, size, together(tile, size))
 
         def single_tokens(tiles: list[str]) -> None:
-            e.each(whole, "%rows", 1, lambda token: outputs(tiles, token, 1))
+            e.each(ends[-1], "%rows", 1, lambda token: outputs(tiles, token, 1))
 
         e.each(first, last, 1, many_tokens)
         self.side_by_side(e, first, last, single_tokens)
