@@ -28,6 +28,7 @@ class Source(Protocol):
     """A source model as a recipe sees it: hyperparameters by key (without the architecture's prefix) and tensors.
 
     ggml_row_order: where ggml rotates neighbours (Llama), rows (2i, 2i + 1) of a head of q and k are a pair.
+    stored_name: what its files call a tensor, for errors.
     """
 
     @property
@@ -40,6 +41,8 @@ class Source(Protocol):
     def metadata(self) -> Mapping[str, Any]: ...
     @property
     def tensors(self) -> Mapping[str, TensorInfo]: ...
+    @property
+    def stored_name(self) -> Callable[[str], str]: ...
     def integer(self, key: str, default: int | None = None) -> int: ...
     def floating(self, key: str, default: float | None = None) -> float: ...
     def text(self, key: str, default: str | None = None) -> str: ...
@@ -211,11 +214,14 @@ class WeightTable:
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> TensorInfo:
         if name not in self.source.tensors:
-            raise SharkpackError(f"tensor '{name}' is missing; a {self.source.architecture} model has it")
+            raise SharkpackError(
+                f"tensor '{self.source.stored_name(name)}' is missing; a {self.source.architecture} model has it"
+            )
         tensor = self.source.tensors[name]
         if tuple(tensor.shape) != shape:
             raise SharkpackError(
-                f"tensor '{name}' has shape {list(tensor.shape)}; the hyperparameters call for {list(shape)}"
+                f"tensor '{self.source.stored_name(name)}' has shape {list(tensor.shape)}; "
+                f"the hyperparameters call for {list(shape)}"
             )
         return tensor
 

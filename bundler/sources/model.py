@@ -54,6 +54,7 @@ class SourceModel:
     ggml_row_order: rows of q and k are in the order that ggml wants: of the architectures whose rotation pairs
     neighbours there (Llama), rows (2i, 2i + 1) of a head are rotated together. Otherwise, as published, i and i + half.
     files: all that it is read from. origin: what a bundle says that it was built from.
+    stored_name: what its files call a tensor, for people to find it.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class SourceModel:
     tensors: Mapping[str, SourceTensor] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     close: Callable[[], None] = field(repr=False)
+    stored_name: Callable[[str], str] = field(default=str, repr=False)
 
     def hyperparameters(self) -> tuple[str, ...]:
         """The keys that the file has under its architecture, without the prefix."""

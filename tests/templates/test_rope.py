@@ -1,6 +1,7 @@
 """Angles against float64, every scaling against its definition, and the reordering of sources that pair neighbours."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ class FakeSource:
     kind: str = "fake"
     architecture: str = "llama"
     ggml_row_order: bool = True
+    stored_name: Callable[[str], str] = str
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, TensorInfo] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
@@ -10,7 +11,7 @@ from sharkpack.bundler.sources.huggingface.license import read_license
 from sharkpack.bundler.sources.huggingface.maps import MAPS
 from sharkpack.bundler.sources.huggingface.scales import declared_block
 from sharkpack.bundler.sources.huggingface.shards import Shards, open_shards
-from sharkpack.bundler.sources.huggingface.tensors import computed_tensor, source_tensors
+from sharkpack.bundler.sources.huggingface.tensors import computed_tensor, source_tensors, stored_name
 from sharkpack.bundler.sources.json_file import read_json
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
@@ -85,6 +86,7 @@ def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards
             **{f"{how.architecture}.{key}": value for key, value in values.items()},
         },
         close=shards.close,
+        stored_name=partial(stored_name, how),
     )
 
 

@@ -57,6 +57,16 @@ def computed_tensor(name: str, values: Floats) -> SourceTensor:
     return _float32(name, values.shape, rows.__getitem__, lambda: None)
 
 
+def stored_name(how: CheckpointMap, name: str) -> str:
+    """What the checkpoint calls the tensor that recipes know as `name`; the parts of a stack are counted by *."""
+    module, _, kind = name.rpartition(".")
+    pattern, numbers = _pattern(module)
+    found = next((stored for stored, target in how.modules.items() if target == pattern), None)
+    if found is None:
+        return name
+    return f"{found.format(*numbers, *'*' * (found.count('{}') - len(numbers)))}.{kind}"
+
+
 def _place(stored: SafetensorsTensor, file: SafetensorsFile, how: CheckpointMap) -> _Part | None:
     """Where a stored tensor goes; None when nothing needs it."""
     module, _, kind = stored.name.rpartition(".")

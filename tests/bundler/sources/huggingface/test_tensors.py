@@ -155,3 +155,12 @@ def test_the_licence_is_what_the_readme_declares(folder: Path, text: str, declar
     (folder / "README.md").write_text(text, "utf-8")
     with open_source(str(folder)) as source:
         assert source.license == declared
+
+
+def test_errors_call_tensors_by_the_names_of_the_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(maps.MAPS, "experts", EXPERTS)
+    _add_experts(folder, [0])
+    with open_source(str(folder)) as source:
+        assert source.stored_name("blk.3.ffn_up.bias") == "model.layers.3.mlp.up_proj.bias"
+        assert source.stored_name("blk.3.ffn_up_exps.weight") == "model.layers.3.experts.*.up.weight"
+        assert source.stored_name("rope_freqs.weight") == "rope_freqs.weight"
