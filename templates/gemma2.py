@@ -13,7 +13,7 @@ from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable
 from sharkpack.templates.rope import plain_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
 
-KNOWN_KEYS = (SHAPE_KEYS - {"rope.dimension_count"}) | {
+KNOWN_KEYS = SHAPE_KEYS | {
     "attention.scale",
     "attention.sliding_window",
     "attn_logit_softcapping",
@@ -71,7 +71,7 @@ def build(source: Source, options: ModelOptions) -> Decoder:
         shape,
         options,
         lambda index, cache: Layer(table, index, shape, options, cache, whole if index % 2 else local, gelu),
-        {"all": (plain_frequencies(shape.rope_theta, shape.head_dim), 1.0)},
+        {"all": (plain_frequencies(shape.rope_theta, shape.rope_dim), 1.0)},
         embedding_scale=shape.dim**0.5,
         logit_softcap=source.floating("final_logit_softcapping", LOGIT_CAP),
     )

@@ -13,7 +13,7 @@ from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable
 from sharkpack.templates.rope import SCALING_KEYS, plain_frequencies, scaled_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
 
-KNOWN_KEYS = (SHAPE_KEYS - {"rope.dimension_count"}) | SCALING_KEYS | {"attention.sliding_window", "rope.freq_base_swa"}
+KNOWN_KEYS = SHAPE_KEYS | SCALING_KEYS | {"attention.sliding_window", "rope.freq_base_swa"}
 
 GLOBAL_EVERY = 6
 """Of the architecture, not in the file: the last layer of each six sees the whole context."""
@@ -68,8 +68,8 @@ def build(source: Source, options: ModelOptions) -> Decoder:
 
     local_theta = source.floating("rope.freq_base_swa", LOCAL_THETA)
     ropes = {
-        "full": scaled_frequencies(source, shape.rope_theta, shape.head_dim),
-        "sliding": (plain_frequencies(local_theta, shape.head_dim), 1.0),
+        "full": scaled_frequencies(source, shape.rope_theta, shape.rope_dim),
+        "sliding": (plain_frequencies(local_theta, shape.rope_dim), 1.0),
     }
     return Decoder(table, shape, options, layer, ropes, embedding_scale=shape.dim**0.5)
 

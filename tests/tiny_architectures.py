@@ -22,6 +22,7 @@ LONGROPE = {
     "short_factor": [1.0 + 0.1 * i for i in range(16)],
     "long_factor": [1.5 + 0.5 * i for i in range(16)],
 }
+TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
 
 
@@ -54,10 +55,10 @@ TINY: Mapping[str, Tiny] = {
         model_type="gemma3_text",
         config={"num_hidden_layers": 7, "sliding_window": 11, "query_pre_attn_scalar": 32},
     ),
-    "phi3": Tiny(model_type="phi3", config={"sliding_window": 11, "pad_token_id": 0}),
+    "phi3": Tiny(model_type="phi3", config={"sliding_window": 11}),
     "phi3-longrope": Tiny(
         model_type="phi3",
-        config={"rope_parameters": LONGROPE, "original_max_position_embeddings": 32, "pad_token_id": 0},
+        config={"rope_parameters": LONGROPE, "original_max_position_embeddings": 32},
     ),
     "granite": Tiny(
         model_type="granite",
@@ -80,4 +81,4 @@ TINY: Mapping[str, Tiny] = {
 def write_architecture(folder: Path, name: str, **config: Any) -> Path:
     """Write the checkpoint `name` of TINY, with `config` over its own, into `folder`; the same weights each time."""
     tiny = TINY[name]
-    return write_checkpoint(folder, tiny.model_type, **{**tiny.config, **config})
+    return write_checkpoint(folder, tiny.model_type, **{**TOKENS, **tiny.config, **config})
