@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from sharkpack.formats.packing import LAYOUTS
-from sharkpack.templates.recipe import PackedWeight, Weight
+from sharkpack.templates.weights import PackedWeight, Weight
 
 WORTH_SAYING = 1.15
 

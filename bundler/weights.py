@@ -12,7 +12,8 @@ from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.tensor_file import TensorFilePlan, Writable, write_tensors
-from sharkpack.templates.recipe import CausalModel, PackedWeight, TableWeight, Weight
+from sharkpack.templates.recipe import CausalModel
+from sharkpack.templates.weights import PackedWeight, TableWeight, Weight
 
 PIECES_AHEAD = 8
 

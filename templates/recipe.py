@@ -1,4 +1,4 @@
-"""What a recipe is, what it needs of a source model, and the weights it declares. No architecture is known here."""
+"""What a recipe is, what it needs of a source model, and how it declares weights. No architecture is known here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight, Weight
 
 
 class TensorInfo(Protocol):
@@ -57,84 +58,6 @@ class ModelOptions:
     page_size: int
     cache_dtype: Literal["f16", "f32"]
     activations: Literal["int8", "float32"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackedWeight:
-    """A matrix that is repacked from the source tensor of that name, or from the rows first_row.. of tensor `part_of`.
-
-    row_order: output row i is the source's row row_order[i]. A tensor [experts, n, k] is a matrix [experts * n, k].
-    """
-
-    name: str
-    layout: str
-    shape: tuple[int, int]
-    row_order: NDArray[np.int64] | None = None
-    part_of: str | None = None
-    first_row: int = 0
-
-    @property
-    def tensor(self) -> str:
-        """The name of the source's tensor."""
-        return self.part_of or self.name
-
-    @property
-    def type_name(self) -> str:
-        """How its numbers are stored."""
-        return self.layout
-
-    @property
-    def nbytes(self) -> int:
-        return packed_nbytes(LAYOUTS[self.layout], self.shape)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VectorWeight:
-    """A vector of the source (a norm's weight, a bias), stored as float32."""
-
-    name: str
-    size: int
-    row_order: NDArray[np.int64] | None = None
-
-    @property
-    def tensor(self) -> str:
-        """The name of the source's tensor."""
-        return self.name
-
-    @property
-    def type_name(self) -> str:
-        return "f32"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.size,)
-
-    @property
-    def nbytes(self) -> int:
-        return 4 * self.size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableWeight:
-    """A float32 array that the recipe computes."""
-
-    name: str
-    values: NDArray[np.float32]
-
-    @property
-    def type_name(self) -> str:
-        return "f32"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes
-
-
-Weight = PackedWeight | VectorWeight | TableWeight
 
 
 class WeightTable:

@@ -4,7 +4,7 @@ import pytest
 
 from sharkpack.bundler.growth import growth_notes
 from sharkpack.formats.packing import LAYOUTS
-from sharkpack.templates.recipe import PackedWeight, VectorWeight
+from sharkpack.templates.weights import PackedWeight, VectorWeight
 
 GROW = {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "tq1_0"}
 

@@ -14,9 +14,10 @@ from sharkpack.bundler.weights import convert, write_parameters
 from sharkpack.formats.irpa import plan_irpa, read_irpa_index
 from sharkpack.formats.packing import LAYOUTS, unpack
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.recipe import ModelOptions, PackedWeight, TableWeight, VectorWeight
+from sharkpack.templates.recipe import ModelOptions
 from sharkpack.templates.recipes import RECIPES
 from sharkpack.templates.rope import neighbours_to_halves
+from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight
 from tests.tiny_models import write_tiny_gguf
 
 OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32", activations="float32")

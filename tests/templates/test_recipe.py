@@ -10,16 +10,9 @@ import pytest
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import (
-    CausalModel,
-    ModelOptions,
-    PackedWeight,
-    TableWeight,
-    VectorWeight,
-    WeightTable,
-    require_multiple,
-)
+from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable, require_multiple
 from sharkpack.templates.recipes import RECIPES
+from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight
 from tests.tiny_models import write_tiny_gguf
 
 OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32", activations="float32")
