@@ -3,6 +3,7 @@
 import resource
 import sys
 
+from sharkpack.bundler.aside import Aside
 from sharkpack.bundler.compile_cache import CompileCache
 from sharkpack.bundler.describe import CHAT_TEMPLATE_PATH, PARAMETERS_PATH, TOKENIZER_PATH, describe, module_path
 from sharkpack.bundler.modules import Module, make_modules
@@ -24,12 +25,14 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     cache = CompileCache.of_user() if options.cache else None
     output = output_file(options)
     with open_source(options.source, progress) as source:
+        # Hashing a source that is not in memory yet also reads it for the weights, while the plan is made.
+        sha256 = Aside(source.sha256)
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             plan = make_plan(source if quantized is None else quantized.model, options)
         modules = make_modules(plan, cache, steps)
         with ArchiveWriter(output, overwrite=options.force) as archive:
-            _write(archive, plan, modules, steps)
+            _write(archive, plan, modules, sha256, steps)
     return BuildReport(
         path=output,
         size=output.stat().st_size,
@@ -45,7 +48,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     )
 
 
-def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], steps: Steps) -> None:
+def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], sha256: Aside[str], steps: Steps) -> None:
     size = plan.parameters.total_size
     with steps("weights", size) as done, archive.open_member(PARAMETERS_PATH, size) as out:
         write_parameters(plan.parameters, out, plan.model, plan.source, done)
@@ -55,7 +58,7 @@ def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], steps
             archive.add(CHAT_TEMPLATE_PATH, plan.tokenizer.chat_template.encode(), compress=True)
         for module in modules:
             archive.add(module_path(module.target), module.code)
-        archive.finish(describe(plan, archive.members).to_json())
+        archive.finish(describe(plan, archive.members, sha256.result()).to_json())
 
 
 def _peak_memory() -> int:

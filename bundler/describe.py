@@ -1,4 +1,4 @@
-"""What a bundle says of itself, by its plan and its members. Hashes the source, and else only looks things up."""
+"""What a bundle says of itself, by its plan and its members. Only looks things up."""
 
 import importlib.metadata
 import math
@@ -30,7 +30,7 @@ def module_path(target: Target) -> str:
     return f"targets/{target.id}/module.vmfb"
 
 
-def describe(plan: BuildPlan, members: list[Member]) -> Manifest:
+def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Manifest:
     """The manifest of a bundle of that plan with those members."""
     source = plan.source
     return Manifest(
@@ -44,7 +44,7 @@ def describe(plan: BuildPlan, members: list[Member]) -> Manifest:
             trained_context_length=source.integer("context_length"),
             license=source.license,
         ),
-        source=Source(kind=source.kind, file=source.origin, size=source.size, sha256=source.sha256()),
+        source=Source(kind=source.kind, file=source.origin, size=source.size, sha256=source_sha256),
         producer=Producer(
             sharkpack=__version__,
             iree_compiler=importlib.metadata.version("iree-base-compiler"),

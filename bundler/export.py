@@ -85,7 +85,7 @@ def _write_texts(plan: BuildPlan, out: Path) -> None:
 
 def _config(plan: BuildPlan) -> dict[str, Any]:
     """The manifest that a bundle of the plan would have, with files in place of members, and its calls spelled out."""
-    described = describe(plan, []).to_dict()
+    described = describe(plan, [], plan.source.sha256()).to_dict()
     config = {key: described[key] for key in ("model", "source", "producer", "minimum_runtime", "signature")}
     config["tokenizer"] = {
         key: value for key, value in described["tokenizer"].items() if key not in ("path", "chat_template")

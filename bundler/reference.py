@@ -70,7 +70,7 @@ def open_reference(
                 step.advance(loaded)
         return Reference(
             program=ReferenceProgram(plan.model, plan.signature),
-            manifest=describe(plan, []),
+            manifest=describe(plan, [], plan.source.sha256()),
             tokenizer_json=plan.tokenizer.json,
             chat_template=plan.tokenizer.chat_template,
             threads=torch.get_num_threads(),

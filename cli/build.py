@@ -1,6 +1,7 @@
 """`sharkpack build`: a source model into one .shark file."""
 
 import argparse
+import gc
 import importlib.util
 import signal
 import sys
@@ -115,6 +116,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> "BuildReport":
+    # Imports and vocabularies make objects by the million, hardly any of them garbage: look for it less often.
+    gc.set_threshold(200_000, 20, 100)
     from sharkpack.bundler.build import build
     from sharkpack.cli.progress import show_progress
 

@@ -6,6 +6,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -23,10 +24,10 @@ _COMPRESSION_LEVEL = 12
 
 
 class MemberWriter:
-    """Takes the bytes of one member, in as many pieces as its producer likes; hashes what it copies."""
+    """Takes the bytes of one member, in as many pieces as its producer likes; hashes them beside writing them."""
 
-    def __init__(self, write: Callable[[memoryview], None], path: str, size: int) -> None:
-        self._write, self._path, self._size = write, path, size
+    def __init__(self, write: Callable[[memoryview], None], path: str, size: int, hasher: Executor) -> None:
+        self._write, self._path, self._size, self._hasher = write, path, size, hasher
         self.written, self.crc32, self.sha256 = 0, 0, hashlib.sha256()
 
     def write(self, data: Bytes, /) -> int:
@@ -34,13 +35,17 @@ class MemberWriter:
         view = as_bytes(data)
         if self.written + len(view) > self._size:
             raise SharkpackError(f"member {self._path!r} was announced with {self._size} bytes and got more")
-        for start in range(0, len(view), _CHUNK):  # small enough that hashing finds the bytes in the cache
-            piece = view[start : start + _CHUNK]
-            self._write(piece)
-            self.sha256.update(piece)
-            self.crc32 = zlib.crc32(piece, self.crc32)
+        hashed = self._hasher.submit(self._hash, view)
+        self._write(view)
+        hashed.result()
         self.written += len(view)
         return len(view)
+
+    def _hash(self, view: memoryview) -> None:
+        for start in range(0, len(view), _CHUNK):  # small enough that the second hash finds the bytes in the cache
+            piece = view[start : start + _CHUNK]
+            self.sha256.update(piece)
+            self.crc32 = zlib.crc32(piece, self.crc32)
 
 
 class ArchiveWriter:
@@ -130,8 +135,9 @@ class ArchiveWriter:
         header = zip_records.local_header(self._record(path, 0, size))
         self._file.check_space(len(header) + size)
         self._file.write(header)
-        out = MemberWriter(self._file.write, path, size)
-        yield out
+        with ThreadPoolExecutor(max_workers=1) as hasher:
+            out = MemberWriter(self._file.write, path, size, hasher)
+            yield out
         if out.written != size:
             raise SharkpackError(f"member {path!r} was announced with {size} bytes and got {out.written}")
         record = self._record(path, out.crc32, size)
