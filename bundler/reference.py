@@ -63,7 +63,7 @@ def open_reference(
     options = BuildOptions(
         source=source, batch_sizes=(1,), context=context, cache_dtype="f32", activations="float32", cache=False
     )
-    with open_source(source) as opened:
+    with open_source(source, progress) as opened:
         plan = make_plan(opened if quantize is None else quantize_source(opened, quantize).model, options)
         with progress.step("weights", plan.parameters.total_size) as step:
             for loaded in _load(plan):
