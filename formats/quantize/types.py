@@ -89,7 +89,9 @@ def quantize(type_name: str, values: Floats, importance: Floats | None = None) -
         part = np.ascontiguousarray(values[start : start + step], np.float32)
         if not np.isfinite(part.min(initial=0) + part.max(initial=0)):
             raise SharkpackError("The weights hold a value that is not a finite number.")
-        blocks[start : start + step] = kind.encode(part, _weights(kind, part, importance)).reshape(len(part), -1)
+        with np.errstate(all="ignore"):  # a block of numbers too small for its scale is stored as zeros, of any code
+            encoded = kind.encode(part, _weights(kind, part, importance))
+        blocks[start : start + step] = encoded.reshape(len(part), -1)
     return blocks
 
 

@@ -102,6 +102,15 @@ def test_zeros_and_constants_come_back(name: str) -> None:
     assert np.allclose(back, values, atol=0.02)
 
 
+@pytest.mark.parametrize("name", [name for name in QUANTIZERS if name not in ("F32", "F16", "BF16")])
+@pytest.mark.parametrize("size", [1e-12, 1e-38, 1e-41, 1e-45])
+def test_numbers_too_small_for_a_scale_become_zeros(name: str, size: float) -> None:
+    values = (np.random.default_rng(0).uniform(-1, 1, (2, 256)) * size).astype(np.float32)
+    for importance in (None, sample_importance(256)):
+        back = dequantized(name, quantize(name, values, importance))
+        assert np.abs(back).max() <= 1e-7
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_is_refused(value: float) -> None:
     values = normal()
