@@ -41,6 +41,8 @@ def _defaults(source: SourceModel) -> Mapping[str, Any]:
     size = source.integer("attention.key_length", source.integer("embedding_length") // heads)
     said = {"attention.head_count_kv": heads, "rope.dimension_count": size}
     given = set(source.hyperparameters())
+    if "attention.key_length" in given:
+        said["attention.value_length"] = size
     prefix = source.architecture
     return {f"{prefix}.{key}": value for key, value in said.items() if key not in given} | {
         f"{prefix}.vocab_size": source.tensor("token_embd.weight").shape[0]

@@ -1,6 +1,7 @@
 """A checkpoint's tokenizer as GGUF's keys, which name a way to cut text into words instead of saying it."""
 
 import json
+import re
 from typing import Any
 
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
@@ -18,19 +19,24 @@ _SAME_WORDS = (
     (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"),
     (r"(?i:[sdmt]|ll|ve|re)", r"(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])"),
 )
+_SPACE = "\u2581"
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 _DIGIT = r"\p{N}"
 
 
 def tokenizer_keys(files: TokenizerFiles) -> dict[str, Any]:
     """`tokenizer.*` keys and values, padded to the rows of the embedding.
 
-    Raises SharkpackError for a tokenizer that is neither byte-level BPE nor a tokenizer.model, and for one that cuts
+    Raises SharkpackError for a tokenizer that is neither byte-level BPE nor SentencePiece's BPE, and for one that cuts
     words in a way that GGUF has no name for here.
     """
     tokenizer = tokenizer_of(files)
     model = files.folder / "tokenizer.model"
     document = json.loads(tokenizer.json)
-    keys = _sentencepiece(files, document) if model.is_file() else _byte_level(files, document)
+    if model.is_file():
+        keys = _sentencepiece(files, document)
+    else:
+        keys = (_scored if document["model"].get("byte_fallback") else _byte_level)(files, document)
     keys |= {"add_bos_token": tokenizer.add_bos, "add_eos_token": tokenizer.add_eos}
     for name, index in (("bos", tokenizer.bos_token_id), ("eos", tokenizer.eos_token_id)):
         if index is not None:
@@ -41,11 +47,8 @@ def tokenizer_keys(files: TokenizerFiles) -> dict[str, Any]:
 
 def _byte_level(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, Any]:
     model = document["model"]
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        raise SharkpackError(
-            f"{files.folder}: GGUF has no words for its tokenizer.json, which is not byte-level BPE; "
-            "put the tokenizer.model beside it, or convert to .irpa, which has no tokenizer"
-        )
+    if model.get("type") != "BPE":
+        raise _no_words(files, f"is a {model.get('type')} model; it has them for BPE")
     tokens = _by_id(model["vocab"], files.rows)
     types = [TokenType.UNUSED if token is None else TokenType.NORMAL for token in tokens]
     _add(document, tokens, types)
@@ -57,6 +60,42 @@ def _byte_level(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, An
         "token_type": [int(kind) for kind in types],
         "merges": merges,
     }
+
+
+def _scored(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, Any]:
+    """A vocabulary that was SentencePiece's: what a later merge makes has a lower score."""
+    model, normalizer = document["model"], json.dumps(document.get("normalizer"), ensure_ascii=False)
+    metaspace = document.get("pre_tokenizer") or {}
+    if model.get("type") != "BPE" or not (_SPACE in normalizer or metaspace.get("type") == "Metaspace"):
+        raise _no_words(files, "falls back to bytes, and does not write spaces as SentencePiece does")
+    tokens = _by_id(model["vocab"], files.rows)
+    ranks: dict[str, int] = {}
+    for rank, merge in enumerate(model["merges"]):
+        ranks.setdefault("".join(merge.split(" ") if isinstance(merge, str) else merge), rank)
+    types = [_type_of(token, model.get("unk_token")) for token in tokens]
+    _add(document, tokens, types)
+    return {
+        "model": "llama",
+        "tokens": _named(tokens),
+        "scores": [-float(ranks.get(token or "", len(ranks))) for token in tokens],
+        "token_type": [int(kind) for kind in types],
+        "add_space_prefix": "Prepend" in normalizer or metaspace.get("prepend_scheme", "never") != "never",
+    }
+
+
+def _type_of(token: str | None, unknown: str | None) -> TokenType:
+    if token is None:
+        return TokenType.UNUSED
+    if token == unknown:
+        return TokenType.UNKNOWN
+    return TokenType.BYTE if _BYTE.fullmatch(token) else TokenType.NORMAL
+
+
+def _no_words(files: TokenizerFiles, problem: str) -> SharkpackError:
+    return SharkpackError(
+        f"{files.folder}: GGUF has no words for its tokenizer.json, which {problem}; "
+        "put the tokenizer.model beside it if there is one, or convert to .irpa, which has no tokenizer"
+    )
 
 
 def _sentencepiece(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,15 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from sharkpack.bundler.convert import ConvertOptions, convert_model
 from sharkpack.bundler.convert.gguf_tensors import halves_to_neighbours
+from sharkpack.bundler.options import BuildOptions
+from sharkpack.bundler.plan import make_plan
 from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
-from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.sources import TokenizerSource, open_source
+from sharkpack.bundler.tokenizer import tokenizer_of
 from sharkpack.cli.progress import SilentProgress
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.gguf import GGUFFile
@@ -18,8 +22,11 @@ from sharkpack.formats.irpa import read_irpa_index
 from sharkpack.formats.quant import dequantize
 from sharkpack.templates.rope import neighbours_to_halves
 from tests.checkpoints import write_checkpoint_of
+from tests.sentencepiece_files import sentencepiece_model
 from tests.tiny_checkpoints import edit_json
 from tests.tiny_models import write_tiny_gguf
+
+TEXTS = ("the of the", "Hello world", "the 123 in\n\nit's é日", "<start_of_turn>the<end_of_turn>", "")
 
 
 def convert(source: Path, output: Path, scheme: str | None = None, *, force: bool = False) -> Path:
@@ -48,6 +55,16 @@ def test_a_quantised_file_has_the_bytes_that_the_view_has(tmp_path: Path, scheme
         assert dict(file.metadata) == {**opened.metadata, **view.metadata}
     for tensor in gguf.GGUFReader(path).tensors:  # readable by the gguf package too
         assert tensor.data.nbytes == tensor.n_bytes
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3"])
+def test_what_was_a_checkpoint_can_be_built(tmp_path: Path, architecture: str) -> None:
+    folder = write_checkpoint_of(write_tiny_gguf(tmp_path / "tiny.gguf", architecture, "F16"), tmp_path / "checkpoint")
+    path = convert(folder, tmp_path / "made.gguf", "q8_0")
+    with open_source(str(path)) as source:
+        plan = make_plan(source, BuildOptions(source=str(path), context=64))
+        assert source.quantization == "Q8_0"
+    assert plan.model.weights["token_embd.weight"].type_name == "q8_0"
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
@@ -106,6 +123,33 @@ def test_published_ways_to_cut_words_are_known_by_name(tmp_path: Path, steps: li
         assert file.metadata["tokenizer.ggml.pre"] == name
 
 
+@pytest.mark.parametrize("with_model", [False, True])
+def test_a_sentencepiece_vocabulary_gives_the_ids_that_it_gave(tmp_path: Path, with_model: bool) -> None:
+    """From tokenizer.json alone, by the order of its merges; from a tokenizer.model beside it, by its scores."""
+    source = write_tiny_gguf(tmp_path / "tiny.gguf", "gemma3", "F16")
+    folder = write_checkpoint_of(source, tmp_path / "checkpoint", "float16")
+    with open_source(str(source)) as was:
+        assert isinstance(was.tokenizer, TokenizerSource)
+        if with_model:
+            _write_sentencepiece(folder / "tokenizer.model", was.tokenizer)
+        expected = tokenizer_of(was.tokenizer)
+    with open_source(str(convert(folder, tmp_path / "made.gguf"))) as now:
+        made = tokenizer_of(now.tokenizer)
+        rows = now.tensor("token_embd.weight").shape[0]
+        assert isinstance(now.tokenizer, TokenizerSource)
+        assert len(now.tokenizer.tokens) == rows
+    ids = [[Tokenizer.from_buffer(each.json).encode(text).ids for text in TEXTS] for each in (expected, made)]
+    assert ids[0] == ids[1]
+    assert (made.bos_token, made.eos_token, made.add_bos) == (expected.bos_token, expected.eos_token, expected.add_bos)
+
+
+def _write_sentencepiece(path: Path, vocabulary: TokenizerSource) -> None:
+    scores, types = vocabulary.scores, vocabulary.token_types
+    assert scores is not None
+    assert types is not None
+    path.write_bytes(sentencepiece_model(vocabulary.tokens, scores, types, add_prefix=False))
+
+
 def test_tokenizers_that_gguf_has_no_words_for_are_refused(tmp_path: Path) -> None:
     folder = write_checkpoint_of(write_tiny_gguf(tmp_path / "tiny.gguf", "llama", "F16"), tmp_path / "checkpoint")
     path, output = folder / "tokenizer.json", tmp_path / "made.gguf"
@@ -117,7 +161,7 @@ def test_tokenizers_that_gguf_has_no_words_for_are_refused(tmp_path: Path) -> No
     document["model"]["byte_fallback"] = True
     path.write_text(json.dumps(document), "utf-8")
     with pytest.raises(
-        SharkpackError, match=r"GGUF has no words for its tokenizer\.json, which is not byte-level BPE; "
+        SharkpackError, match="which falls back to bytes, and does not write spaces as SentencePiece does; "
     ):
         convert(folder, output)
     assert not output.exists()
