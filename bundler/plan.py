@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sharkpack.bundler.compiler import host_cpu
+from sharkpack.bundler.custom.model import build_custom
 from sharkpack.bundler.growth import growth_notes
 from sharkpack.bundler.options import DEFAULT_CONTEXT, BuildOptions
 from sharkpack.bundler.sources.model import SourceModel
@@ -61,12 +62,12 @@ class BuildPlan:
 
 def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
     """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built."""
-    if source.architecture not in RECIPES:
+    if source.program is None and source.architecture not in RECIPES:
         raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {', '.join(RECIPES)}")
     targets = choose_targets(options.targets, *host_cpu())
     model_options = _model_options(source, options)
     batch_sizes = _batch_sizes(options)
-    model = RECIPES[source.architecture].build(source, model_options)
+    model = _build(source, model_options)
     return BuildPlan(
         source=source,
         targets=targets,
@@ -76,6 +77,12 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         parameters=_plan_parameters(model),
         tokenizer=tokenizer_of(source.tokenizer),
     )
+
+
+def _build(source: SourceModel, options: ModelOptions) -> CausalModel:
+    if source.program is not None:
+        return build_custom(source.program, options)
+    return RECIPES[source.architecture].build(source, options)
 
 
 def _plan_parameters(model: CausalModel) -> TensorFilePlan:
@@ -96,11 +103,14 @@ def _model_options(source: SourceModel, options: BuildOptions) -> ModelOptions:
     context = min(DEFAULT_CONTEXT, trained) if options.context is None else options.context
     if not 1 <= context <= trained:
         raise SharkpackError(f"context {context} is not possible: the model was trained on 1 to {trained} tokens")
-    if options.page_size not in PAGE_SIZES:
-        raise SharkpackError(f"page size {options.page_size} is not one of {', '.join(map(str, PAGE_SIZES))}")
+    program = source.program
+    page_size = options.page_size if program is None else program.page_size
+    if page_size not in PAGE_SIZES:
+        raise SharkpackError(f"page size {page_size} is not one of {', '.join(map(str, PAGE_SIZES))}")
+    # A program says itself what its pages are.
     return ModelOptions(
         context_length=context,
-        page_size=options.page_size,
-        cache_dtype=options.cache_dtype,
-        activations=options.activations,
+        page_size=page_size,
+        cache_dtype=options.cache_dtype if program is None else program.cache_dtype,
+        activations=options.activations if program is None else "float32",
     )

@@ -47,7 +47,7 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
     programs = aot.FxProgramsBuilder(model)
     sizes = tuple(batch_sizes)
     # Half of the time of a trace would go into decomposing operators that recipes do not use.
-    with torch.no_grad(), aot.decompositions.extend_aot_decompositions(from_current=False):
+    with torch.no_grad(), aot.decompositions.extend_aot_decompositions(from_current=model.plain_operators):
         for size in sizes:
             _export_prefill(programs, model, options, size)
             _export_decode(programs, model, options, size)
@@ -77,7 +77,8 @@ def _end_search_for_torch_dialect() -> None:
 
 def _arguments(model: CausalModel, options: ModelOptions, size: int, tokens: int) -> tuple[torch.Tensor, ...]:
     dtype = torch.float16 if options.cache_dtype == "f16" else torch.float32
-    cache = torch.empty(8, model.cache_layout.page_elements, dtype=dtype, device="meta")
+    device = "cpu" if model.plain_operators else "meta"
+    cache = torch.empty(8, model.cache_layout.page_elements, dtype=dtype, device=device)
     whole = torch.zeros(size, dtype=torch.int64)
     return (
         torch.zeros(size, tokens, dtype=torch.int64),

@@ -115,8 +115,8 @@ class ReferenceProgram:
 
 
 def _load(plan: BuildPlan) -> Iterator[int]:
-    """Fill the model's buffers, yielding the size of each piece once it is there."""
-    buffers = dict(plan.model.named_buffers())
+    """Fill the model's tensors, yielding the size of each piece once it is there."""
+    buffers = {name: tensor.detach() for name, tensor in plan.model.state_dict(keep_vars=True).items()}
     for name, weight in plan.model.weights.items():
         filled, at = buffers[name].view(-1).view(torch.int8), 0
         for piece in pieces(weight, plan.source):

@@ -37,6 +37,7 @@ examples:
   sharkpack build smollm2-135m               fetched, checked and built: see 'sharkpack models'
   sharkpack build model.gguf -o small.shark --context 4096 --batch-sizes 1,8
   sharkpack build model-f16.gguf --quantize q4_k
+  sharkpack build examples/recurrent.py:model    runs the file: see docs/custom-programs.md
   sharkpack build model.gguf --target x86-64-v2 --target x86-64-v4-vnni
 """
 
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="the model: a GGUF file, a checkpoint's folder, hf:owner/name[@revision][:file], or a registered name",
+        help="the model: a GGUF file, a checkpoint's folder, hf:owner/name[@revision][:file], a registered name, or a "
+        "program as program.py:factory",
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside the source, as .shark")
     add_program_arguments(parser)

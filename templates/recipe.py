@@ -175,12 +175,14 @@ class CausalModel(torch.nn.Module):
 
     tokens [N, S] i64, start_positions [N], seq_lens [N], page_ids [N, P] i64, cache [pages, page_elements]; the cache
     is returned as the call left it. S is 1 when decoding, and a symbol, not a number, when prefill is traced.
+    plain_operators: whether it uses more of torch than recipes do, which a trace then has to decompose.
     """
 
     vocab_size: int
     dim: int
     cache_layout: CacheLayout
     weights: Mapping[str, Weight]
+    plain_operators: bool = False
 
     def hidden(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor

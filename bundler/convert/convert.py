@@ -60,6 +60,8 @@ def _layout(options: ConvertOptions) -> Layout:
 
 
 def _gguf(source: SourceModel) -> tuple[TensorFilePlan, Sequence[SourceTensor]]:
+    if source.program is not None:
+        raise SharkpackError(f"{source.path}: GGUF has no form for a program; write its weights as .irpa")
     tensors = gguf_tensors(source)
     specs = [TensorSpec(name=each.name, shape=each.shape, type_name=each.type_name) for each in tensors]
     return plan_gguf(gguf_metadata(source), specs), tensors

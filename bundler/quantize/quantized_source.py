@@ -35,6 +35,8 @@ def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedS
     Raises SharkpackError for an unknown scheme, for a source whose weights are quantised already (unless asked to
     quantise those again), and for an importance matrix that is not of this model.
     """
+    if source.program is not None:
+        raise SharkpackError(f"{source.path}: a program says how its weights are stored; leave out --quantize")
     scheme = SCHEMES.get(options.scheme)
     if scheme is None:
         raise SharkpackError(f"nothing can be quantised to '{options.scheme}'; choose one of {', '.join(SCHEMES)}")

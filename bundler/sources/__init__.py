@@ -1,5 +1,6 @@
 """Where models come from. Opening one reads its description; weights are read tensor by tensor, later."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +26,20 @@ SOURCES: dict[bytes, Callable[[Path], SourceModel]] = {
 }
 
 
+PROGRAM = re.compile(r"(.+\.py)(?::(.*))?")
+
+
 def open_source(argument: str, progress: "Progress | None" = None) -> SourceModel:
-    """Open the model that `argument` names: a path, a registered name, or `hf:owner/name[@revision][:file]`.
+    """Open the model that `argument` names: a path, a registered name, `hf:owner/name[@revision][:file]`, or a
+    program as `program.py:factory`, which is run.
 
     What is not on this machine is fetched first, and `progress` shows it. SharkpackError when no kind of source fits.
     """
+    program = PROGRAM.fullmatch(argument)
+    if program is not None:
+        from sharkpack.bundler.custom.factory import open_custom  # torch: no other source needs it to be opened
+
+        return open_custom(Path(program[1]), program[2])
     if not is_remote(argument):
         return _open_path(Path(argument))
     found = locate(argument, progress)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import ReadRows, RowOrder
+
+if TYPE_CHECKING:
+    from sharkpack.bundler.custom import CustomProgram
 
 _D = TypeVar("_D")
 
@@ -54,7 +57,7 @@ class SourceModel:
     ggml_row_order: rows of q and k are in the order that ggml wants: of the architectures whose rotation pairs
     neighbours there (Llama), rows (2i, 2i + 1) of a head are rotated together. Otherwise, as published, i and i + half.
     files: all that it is read from. origin: what a bundle says that it was built from.
-    stored_name: what its files call a tensor, for people to find it.
+    stored_name: what its files call a tensor, for people to find it. program: the model itself, where it is a program.
     """
 
     kind: str
@@ -72,6 +75,7 @@ class SourceModel:
     metadata: Mapping[str, Any] = field(repr=False)
     close: Callable[[], None] = field(repr=False)
     stored_name: Callable[[str], str] = field(default=str, repr=False)
+    program: "CustomProgram | None" = field(default=None, repr=False)
 
     def hyperparameters(self) -> tuple[str, ...]:
         """The keys that the file has under its architecture, without the prefix."""

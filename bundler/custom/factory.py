@@ -1,0 +1,120 @@
+"""`program.py:factory` as a source model: runs the file that the user named, and takes what its factory returns."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sharkpack.bundler.custom.custom_program import CustomProgram, LanguageModel
+from sharkpack.bundler.custom.tokens import byte_tokenizer
+from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.one_line import one_line
+
+ARCHITECTURE = "custom"
+
+
+def open_custom(path: Path, factory: str | None) -> SourceModel:
+    """Run the program at `path` and call its `factory`. Raises SharkpackError for whatever goes wrong in there, and
+    for what cannot be a language model."""
+    if not path.is_file():
+        raise SharkpackError(f"{path}: no such file; expected a program as program.py:factory")
+    if not factory:
+        raise SharkpackError(f"{path}: which function makes the model? name it as {path}:factory")
+    made = _call(f"{path}:{factory}", _find(path, factory))
+    program = _checked(f"{path}:{factory}", made)
+    tensors = {name: _tensor(path, name, tensor) for name, tensor in weights_of(program).items()}
+    return SourceModel(
+        kind="python",
+        path=path,
+        files=(path,),
+        origin=path.name,
+        size=sum(tensor.nbytes for tensor in tensors.values()),
+        architecture=ARCHITECTURE,
+        name=program.name,
+        quantization="F32",
+        license=program.license,
+        ggml_row_order=False,
+        tokenizer=byte_tokenizer(path, program.vocab_size)
+        if program.tokenizer is None
+        else TokenizerFiles(folder=program.tokenizer, config={}, rows=program.vocab_size),
+        tensors=tensors,
+        metadata={"general.architecture": ARCHITECTURE, f"{ARCHITECTURE}.context_length": program.context_length},
+        close=lambda: None,
+        program=program,
+    )
+
+
+def weights_of(program: CustomProgram) -> dict[str, torch.Tensor]:
+    """Its parameters and persistent buffers by name, a shared one once."""
+    module: Any = program.model
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in {**dict(module.named_parameters()), **module.state_dict(keep_vars=True)}.items():
+        if not any(tensor is each for each in found.values()):
+            found[name] = tensor
+    return found
+
+
+def _find(path: Path, factory: str) -> Callable[[], object]:
+    """The function of that name. What the file imports comes from what is installed, not from beside it."""
+    name = f"sharkpack_program_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    _call(str(path), partial(spec.loader.exec_module, module))
+    found = getattr(module, factory, None)
+    if not callable(found):
+        raise SharkpackError(f"{path}: no function is named '{factory}'; expected one that returns a CustomProgram")
+    return found  # type: ignore[no-any-return]
+
+
+def _call(what: str, function: Callable[[], object]) -> object:
+    """Code that is not ours may raise anything, and may try to leave."""
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        raise SharkpackError(f"{what} raised {type(error).__name__}: {one_line(str(error))}") from error
+
+
+def _checked(what: str, made: object) -> CustomProgram:
+    if not isinstance(made, CustomProgram):
+        raise SharkpackError(f"{what} returned a {type(made).__name__}; expected a CustomProgram")
+    if not isinstance(made.model, torch.nn.Module) or not isinstance(made.model, LanguageModel):
+        kind = type(made.model).__name__
+        raise SharkpackError(f"{what}: the model is a {kind}; expected a torch.nn.Module with methods hidden and head")
+    for name in ("vocab_size", "context_length", "page_elements", "page_size"):
+        value = getattr(made, name)
+        if not isinstance(value, int) or value < 1:
+            raise SharkpackError(f"{what}: {name} is {value!r}; expected a whole number above zero")
+    if made.cache_dtype not in ("f16", "f32"):
+        raise SharkpackError(f"{what}: cache_dtype is {made.cache_dtype!r}; expected 'f16' or 'f32'")
+    return made
+
+
+def _tensor(path: Path, name: str, tensor: torch.Tensor) -> SourceTensor:
+    if tensor.dtype != torch.float32 or not tensor.ndim or not tensor.numel():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise SharkpackError(
+            f"{path}: parameter '{name}' is {kind} {list(tensor.shape)}; expected float32 with at least one dimension"
+        )
+    return SourceTensor(
+        name=name,
+        shape=tuple(tensor.shape),
+        type_name="F32",
+        nbytes=4 * tensor.numel(),
+        read=partial(_bytes, tensor),
+        release=lambda: None,
+    )
+
+
+def _bytes(tensor: torch.Tensor) -> NDArray[np.uint8]:
+    values: NDArray[np.uint8] = tensor.detach().contiguous().numpy().reshape(-1).view(np.uint8)
+    return values
