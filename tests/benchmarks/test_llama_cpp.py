@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from benchmarks.llama_cpp import LlamaCppEngine, read_batched_bench, read_bench
 from benchmarks.llama_cpp_build import given
 from benchmarks.processes import BenchmarkError

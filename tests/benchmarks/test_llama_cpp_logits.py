@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks.llama_cpp_logits import divergences, normalise, read_logits, round_trip
 from benchmarks.processes import BenchmarkError
 

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+
 from benchmarks.processes import ROOT, BenchmarkError, run
 
 

@@ -4,13 +4,14 @@ import io
 import json
 
 import pytest
+from rich.console import Console
+
 from benchmarks.machine import Machine, this_machine
 from benchmarks.peaks import Peaks
 from benchmarks.report import markdown, number, print_result
 from benchmarks.result import Result, fractions, to_json
 from benchmarks.samples import Engine, Sample
 from benchmarks.weights import Weights, bytes_per_token, count_macs
-from rich.console import Console
 
 
 def sample(engine: Engine, task: str, value: float, others: float = 0.0) -> Sample:

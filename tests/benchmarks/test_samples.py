@@ -1,6 +1,7 @@
 """Medians and ratios of samples."""
 
 import pytest
+
 from benchmarks.samples import Engine, Sample, compare
 
 
