@@ -10,7 +10,8 @@ from sharkpack.bundler.custom.check import check_program
 from sharkpack.bundler.custom.custom_program import CustomProgram
 from sharkpack.bundler.custom.factory import weights_of
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.recipe import CausalModel, ModelOptions, TableWeight
+from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.weights import TableWeight
 
 
 class CustomModel(CausalModel):
