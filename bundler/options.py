@@ -22,7 +22,7 @@ class BuildOptions:
     batch_sizes: tuple[int, ...] = (1, 4)
     context: int | None = None
     page_size: int = 32
-    cache_dtype: Literal["f16", "f32"] = "f16"
+    cache_dtype: Literal["f16", "f32", "i8"] = "f16"
     activations: Literal["int8", "float32"] = "int8"
     force: bool = False
     cache: bool = True

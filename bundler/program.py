@@ -17,6 +17,7 @@ from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.lowering import KERNELS, Call
 from sharkpack.templates.ops import NAMESPACE
+from sharkpack.templates.paged import CACHE_DTYPES
 from sharkpack.templates.recipe import CausalModel, ModelOptions, last_rows
 
 PARAMETER_SCOPE = "model"
@@ -76,7 +77,7 @@ def _end_search_for_torch_dialect() -> None:
 
 
 def _arguments(model: CausalModel, options: ModelOptions, size: int, tokens: int) -> tuple[torch.Tensor, ...]:
-    dtype = torch.float16 if options.cache_dtype == "f16" else torch.float32
+    dtype = CACHE_DTYPES[options.cache_dtype]
     device = "cpu" if model.plain_operators else "meta"
     cache = torch.empty(8, model.cache_layout.page_elements, dtype=dtype, device=device)
     whole = torch.zeros(size, dtype=torch.int64)

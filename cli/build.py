@@ -83,7 +83,12 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--page-size", metavar="TOKENS", type=positive_integer, default=32, help="tokens a cache page (default: 32)"
     )
-    parser.add_argument("--cache-dtype", choices=("f16", "f32"), default="f16", help="type of the cache (default: f16)")
+    parser.add_argument(
+        "--cache-dtype",
+        choices=("f16", "f32", "i8"),
+        default="f16",
+        help="type of the cache; i8 is 8-bit codes with their scales, little more than half of f16 (default: f16)",
+    )
     parser.add_argument(
         "--activations",
         choices=("int8", "float32"),

@@ -152,13 +152,12 @@ def _mapped(path: Path) -> Iterator[memoryview]:
 
 def _summary_table(manifest: Manifest) -> TableRows:
     model, signature, cache = manifest.model, manifest.signature, manifest.signature.cache
-    page_bytes = cache.page_elements * {"f16": 2, "f32": 4}[cache.dtype]
     rows = [
         ("name", model.name),
         ("architecture", model.architecture),
         ("parameters", f"{format_count(model.parameter_count)}, {model.quantization}"),
         ("context", f"{signature.context_length} tokens (trained on {model.trained_context_length})"),
-        ("cache", f"{cache.dtype}, {format_bytes(page_bytes)} a page of {signature.page_size} tokens"),
+        ("cache", f"{cache.dtype}, {format_bytes(cache.page_bytes)} a page of {signature.page_size} tokens"),
         ("batch sizes", ", ".join(map(str, signature.batch_sizes))),
         ("activations", signature.activations),
         ("chat template", "yes" if manifest.tokenizer.chat_template else "no"),

@@ -7,6 +7,20 @@ from sharkpack.formats.json_values import JsonObject
 
 ABI_VERSION = 1
 
+CACHE_ITEM_BYTES = {"f16": 2, "f32": 4, "i8": 1}
+"""Of the element types that a cache may have."""
+
+
+def key_block(key_head_dim: int) -> int:
+    """Dimensions of a key that share a scale in an i8 cache: 32, or 16 where a head is no multiple of 32."""
+    return 16 if key_head_dim % 32 else 32
+
+
+def position_elements(dtype: str, key_head_dim: int, value_head_dim: int) -> int:
+    """Cache elements of one position of one layer and kv head: key and value and, in an i8 cache, their f32 scales."""
+    scales = key_head_dim // key_block(key_head_dim) + 1 if dtype == "i8" else 0
+    return key_head_dim + value_head_dim + 4 * scales
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheInfo:
@@ -19,10 +33,14 @@ class CacheInfo:
     key_head_dim: int
     value_head_dim: int
 
+    @property
+    def page_bytes(self) -> int:
+        return self.page_elements * CACHE_ITEM_BYTES[self.dtype]
+
     @classmethod
     def read(cls, node: JsonObject) -> "CacheInfo":
         return cls(
-            dtype=node.text("dtype", choices=("f16", "f32")),
+            dtype=node.text("dtype", choices=tuple(CACHE_ITEM_BYTES)),
             page_elements=node.integer("page_elements", minimum=1),
             layers=node.integer("layers", minimum=1),
             kv_heads=node.integer("kv_heads", minimum=1),
@@ -77,7 +95,8 @@ class Signature:
         if self.max_pages_per_sequence != pages:
             node.fail("max_pages_per_sequence", f"{self.max_pages_per_sequence}; context and page size make it {pages}")
         cache = self.cache
-        elements = cache.layers * cache.kv_heads * self.page_size * (cache.key_head_dim + cache.value_head_dim)
+        each = position_elements(cache.dtype, cache.key_head_dim, cache.value_head_dim)
+        elements = cache.layers * cache.kv_heads * self.page_size * each
         if cache.page_elements != elements:
             node.child("cache").fail(
                 "page_elements", f"{cache.page_elements}; layers, heads and page size make it {elements}"

@@ -117,7 +117,7 @@ def _cache_file(index: int) -> str:
 
 
 def _empty_cache(signature: Signature, pages: int) -> npt.NDArray[Any]:
-    dtype = {"f16": np.float16, "f32": np.float32}[signature.cache.dtype]
+    dtype = {"f16": np.float16, "f32": np.float32, "i8": np.int8}[signature.cache.dtype]
     return np.zeros((pages, signature.cache.page_elements), dtype)
 
 

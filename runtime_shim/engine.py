@@ -20,7 +20,7 @@ from sharkpack.runtime_shim.generation import Completion, Generation
 from sharkpack.runtime_shim.hal_device import choose_device, open_device
 from sharkpack.runtime_shim.memory import default_cache_pages, usable_memory
 from sharkpack.runtime_shim.pages import PagePool
-from sharkpack.runtime_shim.program import CACHE_ITEM_BYTES, Logits, Program
+from sharkpack.runtime_shim.program import Logits, Program
 from sharkpack.runtime_shim.prompt import Prompt, check_ids, check_length, encode_prompt
 from sharkpack.runtime_shim.sampling import Sampling
 from sharkpack.runtime_shim.scheduler import Scheduler
@@ -240,7 +240,7 @@ def _cache_pages(signature: Signature, context_length: int, asked: int | None) -
     usable = asked or default_cache_pages(
         pages_per_sequence=-(-context_length // signature.page_size),
         sequences=max(signature.batch_sizes),
-        page_bytes=signature.cache.page_elements * CACHE_ITEM_BYTES[signature.cache.dtype],
+        page_bytes=signature.cache.page_bytes,
         memory=usable_memory(),
     )
     return signature.reserved_pages + usable

@@ -21,8 +21,11 @@ from sharkpack.runtime_shim.weight_mapper import WeightMapper
 Entry = Literal["prefill", "decode"]
 Logits = npt.NDArray[np.float32]
 
-CACHE_ITEM_BYTES = {"f16": 2, "f32": 4}
-_ELEMENT_TYPES = {"f16": rt.HalElementType.FLOAT_16, "f32": rt.HalElementType.FLOAT_32}
+_ELEMENT_TYPES = {
+    "f16": rt.HalElementType.FLOAT_16,
+    "f32": rt.HalElementType.FLOAT_32,
+    "i8": rt.HalElementType.INT_8,
+}
 HEAD = "head"
 SCORED_ELEMENTS = 1 << 24
 """Logits that one call of `Program.score` makes at most: 64 MiB."""
@@ -137,7 +140,7 @@ class _Native:
     def allocate(self, signature: Signature, cache_pages: int, prefill_chunk: int) -> None:
         """The cache (memory that nothing touches until a program writes it) and the argument buffers."""
         shape = (cache_pages, signature.cache.page_elements)
-        nbytes = shape[0] * shape[1] * CACHE_ITEM_BYTES[signature.cache.dtype]
+        nbytes = cache_pages * signature.cache.page_bytes
         try:
             buffer = self._device.allocator.allocate_buffer(
                 rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE,

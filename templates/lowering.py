@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
+from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout, rope_and_store
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.gated_matmul import gated_matmul
@@ -14,6 +14,9 @@ from sharkpack.templates.kernels.routing import route
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
 
 Shape = tuple[int | None, ...]
+
+_CACHE_DTYPES: dict[str, CacheDtype] = {"f16": "f16", "f32": "f32", "si8": "i8"}
+"""By torch's element types."""
 
 
 class Call:
@@ -38,7 +41,7 @@ class Call:
         assert found is not None
         s = self.scalars
         return CacheLayout(
-            dtype="f16" if found[1] == "f16" else "f32",
+            dtype=_CACHE_DTYPES[found[1]],
             page_size=s["page_size"],
             layers=s["layers"],
             kv_heads=s["kv_heads"],

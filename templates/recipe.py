@@ -56,7 +56,7 @@ class ModelOptions:
 
     context_length: int
     page_size: int
-    cache_dtype: Literal["f16", "f32"]
+    cache_dtype: Literal["f16", "f32", "i8"]
     activations: Literal["int8", "float32"]
 
 

@@ -71,6 +71,8 @@ class Span:
         e.each(slot, end, 1, lambda page: self._scores(e, rows, sequence, slot, page))
         count = e.mul(e.op(f"arith.subi {end}, {slot} : index"), self.cache.page_size)
         e.each("%origin", e.index(len(rows)), 1, lambda row: self._softmax(e, row, count))
+        if self.cache.has_scales:
+            e.each(slot, end, 1, lambda page: self._scale_weights(e, rows, sequence, slot, page))
         self._accumulate(e, rows, sequence, slot, end)
 
     def _scores(self, e: Emitter, rows: list[Row], sequence: str, slot: str, page: str) -> None:
@@ -93,7 +95,20 @@ class Span:
                 return found
 
             zeros = [e.floats(0.0)] * (len(rows) * vectors)
-            return e.loop("%origin", e.index(self.cache.key_head_dim), 1, zeros, F32, dimension)
+            if not self.cache.has_scales:
+                return e.loop("%origin", e.index(self.cache.key_head_dim), 1, zeros, F32, dimension)
+
+            def block(number: str, carried: list[str]) -> Sequence[str]:
+                low = e.mul(number, self.cache.key_block)
+                sums = e.loop(low, e.add(low, self.cache.key_block), 1, zeros, F32, dimension)
+                offset = e.mul(number, 4 * size)
+                scales = e.add(self.cache.key_scales(e, keys), offset)
+                scale = [self.cache.load_scales(e, e.add(scales, 4 * LANES * v)) for v in range(vectors)]
+                self._ask(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
+                return [e.fma(sums[i], scale[i % vectors], carried[i]) for i in range(len(carried))]
+
+            blocks = self.cache.key_head_dim // self.cache.key_block
+            return e.loop("%origin", e.index(blocks), 1, zeros, F32, block)
 
         each = max(1, ACCUMULATORS[e.isa.register_bytes] // vectors)
         scores = [score for part in range(0, len(rows), each) for score in some(rows[part : part + each])]
@@ -142,6 +157,23 @@ class Span:
         (total,) = e.loop("%origin", count, LANES, [kept], F32, weigh)
         e.store(total, "totals", [row, "%origin"], F32)
         self._each_sum(e, row, lambda at: e.float_op("mulf", e.load("sums", [row, at], F32), factor))
+
+    def _scale_weights(self, e: Emitter, rows: list[Row], sequence: str, slot: str, page: str) -> None:
+        """Multiply the weights of one page's positions by the scales of their values: once, not for each column.
+
+        A position that was never written may have a NaN for a scale, but its weight is not read either.
+        """
+        begin = e.mul(page, self.cache.page_size)
+        values = page_of(e, sequence, begin, self.cache.page_size)
+        scales = self.cache.value_scales(e, self.cache.value_head(e, values, "%layer", "%group_y"))
+        following = self.cache.value_head(e, self._following(e, rows, sequence, begin), "%layer", "%group_y")
+        self._ask(e, self.cache.value_scales(e, following), 4 * self.cache.page_size)
+        at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), self.cache.page_size)
+        for v in range(self.vectors):
+            scale = self.cache.load_scales(e, e.add(scales, 4 * LANES * v))
+            for row in rows:
+                place = [e.index(row.number), e.add(at, LANES * v)]
+                e.store(e.float_op("mulf", e.load("weights", place, F32), scale), "weights", place, F32)
 
     def _accumulate(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
         """sums += weights . V, several columns of 16 at a time, all rows sharing each value that is read.

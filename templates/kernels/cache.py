@@ -1,17 +1,21 @@
 """Where things lie in the paged cache, and the kernel that rotates q and k and writes k and v into their page.
 
 A page holds, for each layer: the keys of each kv head as [key_head_dim][page_size] (so that the scores of 16 positions
-are one vector), then the values of each kv head as [page_size][value_head_dim]. Elements are f16 or f32.
+are one vector), then the values of each kv head as [page_size][value_head_dim]. Elements are f16, f32 or i8: then a
+head's keys are followed by f32 scales [key_head_dim / key_block][page_size], its values by [page_size].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
+from sharkpack.formats.signature import CACHE_ITEM_BYTES, key_block
+from sharkpack.templates.kernels.elementwise import integer_codes
+from sharkpack.templates.kernels.emitter import F32, I32, LANES, Binding, Emitter
 from sharkpack.templates.kernels.halves import F16, narrow, widen
 from sharkpack.templates.kernels.kernel import Kernel
 
-CacheDtype = Literal["f16", "f32"]
+CacheDtype = Literal["f16", "f32", "i8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,30 @@ class CacheLayout:
     value_head_dim: int
 
     @property
+    def key_block(self) -> int:
+        return key_block(self.key_head_dim)
+
+    @property
+    def has_scales(self) -> bool:
+        return self.dtype == "i8"
+
+    @property
+    def key_elements(self) -> int:
+        """Of one head in one page, with its scales."""
+        return self.page_size * self.key_head_dim + self._scales(self.key_head_dim // self.key_block)
+
+    @property
+    def value_elements(self) -> int:
+        """Of one head in one page, with its scales."""
+        return self.page_size * self.value_head_dim + self._scales(1)
+
+    def _scales(self, each: int) -> int:
+        """Bytes of `each` scales of a position's key or value."""
+        return 4 * each * self.page_size if self.has_scales else 0
+
+    @property
     def layer_elements(self) -> int:
-        return self.kv_heads * self.page_size * (self.key_head_dim + self.value_head_dim)
+        return self.kv_heads * (self.key_elements + self.value_elements)
 
     @property
     def page_elements(self) -> int:
@@ -35,7 +61,7 @@ class CacheLayout:
 
     @property
     def item_bytes(self) -> int:
-        return {"f16": 2, "f32": 4}[self.dtype]
+        return CACHE_ITEM_BYTES[self.dtype]
 
     @property
     def tag(self) -> str:
@@ -51,23 +77,48 @@ class CacheLayout:
     def key_head(self, e: Emitter, page: str, layer: str, head: str) -> str:
         """Element index of a key head's [key_head_dim][page_size] in `page`."""
         start = e.add(e.mul(page, self.page_elements), e.mul(layer, self.layer_elements))
-        return e.add(start, e.mul(head, self.page_size * self.key_head_dim))
+        return e.add(start, e.mul(head, self.key_elements))
 
     def value_head(self, e: Emitter, page: str, layer: str, head: str) -> str:
         """Element index of a value head's [page_size][value_head_dim] in `page`."""
         start = e.add(e.mul(page, self.page_elements), e.mul(layer, self.layer_elements))
-        start = e.add(start, self.kv_heads * self.page_size * self.key_head_dim)
-        return e.add(start, e.mul(head, self.page_size * self.value_head_dim))
+        start = e.add(start, self.kv_heads * self.key_elements)
+        return e.add(start, e.mul(head, self.value_elements))
+
+    def key_scales(self, e: Emitter, keys: str) -> str:
+        """Where the scales [key_head_dim / key_block][page_size] of the key head at `keys` begin."""
+        return e.add(keys, self.page_size * self.key_head_dim)
+
+    def value_scales(self, e: Emitter, values: str) -> str:
+        """Where the scales [page_size] of the value head at `values` begin."""
+        return e.add(values, self.page_size * self.value_head_dim)
 
     def load(self, e: Emitter, at: str) -> str:
         """16 consecutive elements as f32."""
         if self.dtype == "f32":
             return e.load("cache", [at], F32)
-        return widen(e, e.load("cache", [at], F16))
+        if self.dtype == "f16":
+            return widen(e, e.load("cache", [at], F16))
+        wide = e.op(f"arith.extsi {e.load('cache', [at], self.vector)} : {self.vector} to {I32}")
+        return e.op(f"arith.sitofp {wide} : {I32} to {F32}")
 
-    def narrow(self, e: Emitter, value: str) -> str:
-        """16 f32 values as cache elements."""
-        return value if self.dtype == "f32" else narrow(e, value)
+    def load_scales(self, e: Emitter, at: str) -> str:
+        """The scales of 16 consecutive positions."""
+        return e.bitcast(e.load("cache", [at], "vector<64xi8>"), "vector<64xi8>", F32)
+
+    def store_scale(self, e: Emitter, scale: str, at: str) -> None:
+        """Store one f32."""
+        one = e.splat(scale, "f32", "vector<1xf32>")
+        e.store(e.bitcast(one, "vector<1xf32>", "vector<4xi8>"), "cache", [at], "vector<4xi8>")
+
+    def elements(self, e: Emitter, values: Sequence[str]) -> tuple[list[str], str]:
+        """Some vectors of 16 f32 as cache elements, and the scale that they share (empty if there are none)."""
+        if self.dtype == "f32":
+            return list(values), ""
+        if self.dtype == "f16":
+            return [narrow(e, value) for value in values], ""
+        codes, scale = integer_codes(e, values)
+        return [e.op(f"arith.trunci {code} : {I32} to {self.vector}") for code in codes], scale
 
     @property
     def vector(self) -> str:
@@ -111,16 +162,16 @@ def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int) -> Kernel:
     """
     kd, vd, kvh, half = cache.key_head_dim, cache.value_head_dim, cache.kv_heads, rope_dim // 2
 
-    def rotated(e: Emitter, name: str, row: str, base: str) -> list[tuple[int, str]]:
-        """(offset in the head, vector) of each 16 values of one head after rotation."""
-        found = []
+    def rotated(e: Emitter, name: str, row: str, base: str) -> dict[int, str]:
+        """The vector of each 16 values of one head after rotation, by its offset in the head."""
+        found = {}
         for i in range(0, half, 16):
             cos, sin = e.load("angles", [row, e.index(i)], F32), e.load("angles", [row, e.index(half + i)], F32)
             a, b = e.load(name, [row, e.add(base, i)], F32), e.load(name, [row, e.add(base, half + i)], F32)
             negative = e.op(f"arith.negf {sin} : {F32}")
-            found.append((i, e.fma(a, cos, e.float_op("mulf", b, negative))))
-            found.append((half + i, e.fma(b, cos, e.float_op("mulf", a, sin))))
-        return found + [(i, e.load(name, [row, e.add(base, i)], F32)) for i in range(rope_dim, kd, 16)]
+            found[i] = e.fma(a, cos, e.float_op("mulf", b, negative))
+            found[half + i] = e.fma(b, cos, e.float_op("mulf", a, sin))
+        return found | {i: e.load(name, [row, e.add(base, i)], F32) for i in range(rope_dim, kd, 16)}
 
     def body(e: Emitter) -> None:
         row = "%group_x"
@@ -134,20 +185,14 @@ def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int) -> Kernel:
 
         def query(head: str) -> None:
             base = e.mul(head, kd)
-            for offset, value in rotated(e, "q", row, base):
+            for offset, value in rotated(e, "q", row, base).items():
                 e.store(value, "q_out", [row, e.add(base, offset)], F32)
 
         def key_value(head: str) -> None:
-            keys = e.add(cache.key_head(e, page, "%layer", head), slot)
-            for offset, value in rotated(e, "k", row, e.mul(head, kd)):
-                small = cache.narrow(e, value)
-                for lane in range(16):
-                    scalar = e.op(f"vector.extract {small}[{lane}] : {cache.dtype} from {cache.vector}")
-                    e.store_scalar(scalar, "cache", [e.add(keys, (offset + lane) * cache.page_size)])
-            values = e.add(cache.value_head(e, page, "%layer", head), e.mul(slot, vd))
-            for i in range(0, vd, 16):
-                value = cache.narrow(e, e.load("v", [row, e.add(e.mul(head, vd), i)], F32))
-                e.store(value, "cache", [e.add(values, i)], cache.vector)
+            keys = rotated(e, "k", row, e.mul(head, kd))
+            _store_key(e, cache, keys, cache.key_head(e, page, "%layer", head), slot)
+            values = [e.load("v", [row, e.add(e.mul(head, vd), i)], F32) for i in range(0, vd, LANES)]
+            _store_value(e, cache, values, cache.value_head(e, page, "%layer", head), slot)
 
         e.each("%origin", e.index(heads), 1, query)
         e.each("%origin", e.index(kvh), 1, key_value)
@@ -171,3 +216,27 @@ def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int) -> Kernel:
         row_tile=1,
         body=body,
     )
+
+
+def _store_key(e: Emitter, cache: CacheLayout, vectors: dict[int, str], head: str, slot: str) -> None:
+    """Scatter a key, given by the offsets of its vectors, over the dimensions of the key head at `head`."""
+    at, scales = e.add(head, slot), e.add(cache.key_scales(e, head), e.mul(slot, 4))
+    for block in range(0, cache.key_head_dim, cache.key_block):
+        offsets = range(block, block + cache.key_block, LANES)
+        elements, scale = cache.elements(e, [vectors[offset] for offset in offsets])
+        for offset, vector in zip(offsets, elements, strict=True):
+            for lane in range(LANES):
+                scalar = e.op(f"vector.extract {vector}[{lane}] : {cache.dtype} from {cache.vector}")
+                e.store_scalar(scalar, "cache", [e.add(at, (offset + lane) * cache.page_size)])
+        if cache.has_scales:
+            cache.store_scale(e, scale, e.add(scales, block // cache.key_block * 4 * cache.page_size))
+
+
+def _store_value(e: Emitter, cache: CacheLayout, vectors: Sequence[str], head: str, slot: str) -> None:
+    """Store a value, given by its vectors, in the value head at `head`."""
+    at = e.add(head, e.mul(slot, cache.value_head_dim))
+    elements, scale = cache.elements(e, vectors)
+    for number, vector in enumerate(elements):
+        e.store(vector, "cache", [e.add(at, LANES * number)], cache.vector)
+    if cache.has_scales:
+        cache.store_scale(e, scale, e.add(cache.value_scales(e, head), e.mul(slot, 4)))

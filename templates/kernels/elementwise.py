@@ -1,5 +1,8 @@
 """Leaf functions over 16 lanes of f32 that several kernels use: exp, sigmoid, gated units, quantisation to int8."""
 
+from collections.abc import Sequence
+from functools import reduce
+
 from sharkpack.templates.kernels.emitter import F32, I32, Emitter
 from sharkpack.templates.kernels.halves import narrow, widen
 
@@ -31,10 +34,26 @@ def round_even(e: Emitter, x: str) -> str:
     return e.float_op("subf", e.float_op("addf", x, e.floats(ROUNDING)), e.floats(ROUNDING))
 
 
-def largest_magnitude(e: Emitter, x: str) -> str:
-    """max |x| over the lanes, a scalar; NaN if any is. Without its sign a float is in the order of its bits."""
-    bits = e.op(f"arith.andi {e.bitcast(x, F32, I32)}, {e.integers(0x7FFFFFFF)} : {I32}")
+def largest_magnitude(e: Emitter, *vectors: str) -> str:
+    """max |x| over all lanes, a scalar; NaN if any is. Without its sign a float is in the order of its bits."""
+    each = [e.op(f"arith.andi {e.bitcast(x, F32, I32)}, {e.integers(0x7FFFFFFF)} : {I32}") for x in vectors]
+    bits = reduce(lambda a, b: e.op(f"arith.maxsi {a}, {b} : {I32}"), each)
     return e.op(f"arith.bitcast {e.reduce('maxsi', bits, I32)} : i32 to f32")
+
+
+def integer_codes(e: Emitter, vectors: Sequence[str]) -> tuple[list[str], str]:
+    """Codes round(x / d) from -127 to 127, i32, of some vectors that share d = max|x| / 127, and d, f32."""
+    d, inverse = _step(e, largest_magnitude(e, *vectors))
+    rounded = [round_even(e, e.float_op("mulf", x, inverse)) for x in vectors]
+    return [e.op(f"arith.fptosi {x} : {F32} to {I32}") for x in rounded], d
+
+
+def _step(e: Emitter, largest: str) -> tuple[str, str]:
+    """d = largest / 127, a scalar, and 1 / d in each lane."""
+    d = e.op(f"arith.mulf {largest}, {e.float(1.0 / 127.0)} : f32")
+    # Of zeros (or of numbers so small that 127 / largest overflows) the codes are zero, not NaN.
+    tiny = e.op(f"arith.maximumf {largest}, {e.float(1e-30)} : f32")
+    return d, e.splat(e.op(f"arith.divf {e.float(127.0)}, {tiny} : f32"))
 
 
 def sigmoid_times(e: Emitter, x: str, factor: str) -> str:
@@ -58,11 +77,8 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
     """
     block = e.op(f"arith.divui {tile}, {e.index(2)} : index")
     half = e.op(f"arith.remui {tile}, {e.index(2)} : index")
-    largest = largest_magnitude(e, x)
-    d = e.op(f"arith.mulf {largest}, {e.float(1.0 / 127.0)} : f32")
-    # A half of zeros (or of numbers so small that 127 / max overflows) has codes of zero, not NaN.
-    tiny = e.op(f"arith.maximumf {largest}, {e.float(1e-30)} : f32")
-    exact = e.float_op("mulf", x, e.splat(e.op(f"arith.divf {e.float(127.0)}, {tiny} : f32")))
+    d, inverse = _step(e, largest_magnitude(e, x))
+    exact = e.float_op("mulf", x, inverse)
     rounded = round_even(e, exact)
     total = _store_codes(e, rounded, "codes", row, tile)
     e.store_scalar(d, "scales", [row, block, half])

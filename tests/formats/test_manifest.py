@@ -143,7 +143,11 @@ def test_schema_documents_every_field() -> None:
             1,
             "Bad value in 'signature.cache.page_elements': 1; layers, heads and page size make it 1024",
         ),
-        (("signature", "cache", "dtype"), "f8", "Bad value in 'signature.cache.dtype': 'f8' is not one of f16, f32"),
+        (
+            ("signature", "cache", "dtype"),
+            "f8",
+            "Bad value in 'signature.cache.dtype': 'f8' is not one of f16, f32, i8",
+        ),
         (("tokenizer", "add_bos"), 1, "Expected true or false in 'tokenizer.add_bos', found an integer"),
         (("tokenizer", "path"), "x", "Bad value in 'tokenizer.path': no member 'x'"),
         (("tokenizer", "chat_template"), "x", "Bad value in 'tokenizer.chat_template': no member 'x'"),

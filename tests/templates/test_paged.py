@@ -44,6 +44,24 @@ def test_sequences_keep_apart_and_padding_goes_to_page_zero() -> None:
     assert torch.equal(paged.values(0, 0)[:, 5], v[11])
 
 
+def test_a_quantised_cache_is_off_by_half_a_step_at_most() -> None:
+    """Of a key, each 16 or 32 dimensions have a step; of a value, all together. Zeros stay zeros."""
+    random = torch.Generator().manual_seed(3)
+    k, v = torch.randn(20, HEADS, 96, generator=random), torch.randn(20, HEADS, 32, generator=random)
+    k[:, :, 64:] *= 100
+    k[4, 1, :32] = v[4] = 0.0
+    each = PAGE * (96 + 4 * 3 + 32 + 4)
+    paged = PagedCache(torch.full((3, 2 * HEADS * each), -1, dtype=torch.int8), PAGE, 2, HEADS, 96, 32)
+    paged.write(1, k, v, torch.tensor([[2, 1]]), torch.tensor([0]), torch.tensor([20]))
+    keys, values = paged.read(1, torch.tensor([2, 1]), 20)
+    steps = k.view(20, HEADS, 3, 32).abs().amax(-1, keepdim=True) / 127
+    assert ((keys - k).reshape(20, HEADS, 3, 32).abs() <= 0.501 * steps).all()
+    assert ((values - v).abs() <= 0.501 * v.abs().amax(-1, keepdim=True) / 127).all()
+    assert not keys[4, 1, :32].any()
+    assert (paged.flat[:, : HEADS * each] == -1).all()
+    assert (paged.flat[0] == -1).all()
+
+
 def test_half_precision_is_rounded_when_written() -> None:
     paged, (k, v) = _paged(2, dtype=torch.float16), _tokens(3)
     paged.write(0, k, v, torch.tensor([[1]]), torch.tensor([0]), torch.tensor([3]))

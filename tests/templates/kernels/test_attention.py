@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.paged import PagedCache
+from sharkpack.templates.paged import CACHE_DTYPES, PagedCache
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    dtype: str
+    dtype: CacheDtype
     page_size: int
     kv_heads: int
     group: int
@@ -38,7 +38,7 @@ class Case:
     @property
     def layout(self) -> CacheLayout:
         return CacheLayout(
-            dtype="f16" if self.dtype == "f16" else "f32",
+            dtype=self.dtype,
             page_size=self.page_size,
             layers=2,
             kv_heads=self.kv_heads,
@@ -56,7 +56,7 @@ class Case:
         return attention(self.layout, self.heads, self.scale, window=window, prefill=self.prefill, cap=self.softcap)
 
 
-def _case(dtype: str, page_size: int, kv_heads: int, group: int, head: tuple[int, int], window: int) -> Case:
+def _case(dtype: CacheDtype, page_size: int, kv_heads: int, group: int, head: tuple[int, int], window: int) -> Case:
     key, value = head
     return Case(dtype=dtype, page_size=page_size, kv_heads=kv_heads, group=group, key=key, value=value, window=window)
 
@@ -76,6 +76,11 @@ CASES = [
     _case("f16", 32, 1, 4, (256, 256), 40),
     replace(_case("f32", 16, 2, 3, (32, 48), 20), prefill=False, softcap=1.5),
     replace(_case("f16", 64, 1, 7, (64, 32), 0), prefill=False),
+    _case("i8", 16, 2, 3, (32, 48), 33),
+    replace(_case("i8", 32, 1, 9, (64, 64), 0), softcap=2.5),
+    _case("i8", 64, 3, 2, (80, 16), 20),
+    replace(_case("i8", 128, 1, 1, (32, 32), 0), prefill=False, softcap=1.5),
+    replace(_case("i8", 32, 2, 4, (256, 256), 40), prefill=False),
 ]
 
 TOLERANCE = 4e-6
@@ -144,19 +149,21 @@ def test_eager_attention(case: Case) -> None:
 def _fill(
     case: Case, starts: list[int], lens: list[int], width: int, random: torch.Generator
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """A cache of NaN but for layer 1 of each sequence's positions, and those keys and values [length, heads, dim]."""
+    """A cache of NaN but for layer 1 of each sequence's positions, and those keys and values [length, heads, dim] as
+    the cache gives them back. All bits set are NaN in any float, a scale among the bytes of an i8 cache too."""
     sequences = len(starts)
     page_ids = 1 + torch.randperm(sequences * width, generator=random).reshape(sequences, width)
-    dtype = torch.float16 if case.dtype == "f16" else torch.float32
-    flat = torch.full((1 + sequences * width, case.layout.page_elements), torch.nan, dtype=dtype)
+    nothing = -1 if case.dtype == "i8" else torch.nan
+    flat = torch.full((1 + sequences * width, case.layout.page_elements), nothing, dtype=CACHE_DTYPES[case.dtype])
     paged = PagedCache(flat, *case.shape)
     keys, values = [], []
     for n, length in enumerate(lens):
-        k = (2 * torch.randn(length, case.kv_heads, case.key, generator=random)).to(dtype)
-        v = torch.randn(length, case.kv_heads, case.value, generator=random).to(dtype)
+        k = 2 * torch.randn(length, case.kv_heads, case.key, generator=random)
+        v = torch.randn(length, case.kv_heads, case.value, generator=random)
         paged.write(1, k, v, page_ids[n : n + 1], torch.tensor([0]), torch.tensor([length]))
-        keys.append(k.double().numpy())
-        values.append(v.double().numpy())
+        stored = paged.read(1, page_ids[n], length)
+        keys.append(stored[0].double().numpy())
+        values.append(stored[1].double().numpy())
     return (page_ids, torch.tensor(starts), torch.tensor(lens)), flat, keys, values
 
 
@@ -222,7 +229,7 @@ def test_quantised_as_it_is_made() -> None:
 
 def test_the_cases_cover_what_can_differ() -> None:
     assert {case.group for case in CASES} == set(range(1, 10))
-    assert {(case.page_size, case.dtype) for case in CASES} >= {(p, d) for p in (16, 32, 64) for d in ("f16", "f32")}
+    assert {(case.page_size, case.dtype) for case in CASES} >= {(p, d) for p in (16, 32, 64) for d in CACHE_DTYPES}
     assert {case.key for case in CASES} >= {32, 64, 128, 256}
     assert len({case.kernel.row_tile for case in CASES}) > 3
     assert {(case.prefill, case.softcap > 0) for case in CASES} == {
