@@ -63,7 +63,12 @@ def test_the_signature_says_what_was_decided(source: SourceModel) -> None:
     assert signature.vocab_size == source.tensor("token_embd.weight").shape[0]
     cache = signature.cache
     assert (cache.layers, cache.kv_heads, cache.key_head_dim, cache.value_head_dim) == (2, 2, 32, 32)
-    assert cache.page_elements == 2 * 2 * 2 * 16 * 32
+    assert (cache.page_elements, cache.page_bytes) == (2 * 2 * 2 * 16 * 32, 4 * 2 * 2 * 2 * 16 * 32)
+
+
+def test_a_page_of_an_8_bit_cache_has_room_for_its_scales(source: SourceModel) -> None:
+    cache = _plan(source, page_size=16, cache_dtype="i8").signature.cache
+    assert cache.page_bytes == cache.page_elements == 2 * 2 * 16 * (32 + 4 + 32 + 4)
 
 
 def test_unsupported_architecture(source: SourceModel) -> None:
