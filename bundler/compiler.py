@@ -34,11 +34,19 @@ def compile_module(text: str, target: Target) -> bytes:
 
 
 def _explain(log: str, text: str, target: Target) -> str:
-    folder = Path(tempfile.mkdtemp(prefix="sharkpack-compile-"))
-    (folder / "program.mlir").write_text(text, encoding="utf-8")
-    (folder / "log.txt").write_text(log, encoding="utf-8")
     first = next((line for line in log.splitlines() if "error:" in line), "no diagnostic")
-    return f"iree-compile failed for target {target.id}: {first.strip()[:300]} (program and whole log in {folder})"
+    return f"iree-compile failed for target {target.id}: {first.strip()[:300]} ({_keep(log, text)})"
+
+
+def _keep(log: str, text: str) -> str:
+    """Where the program and the log can be read; a disk that is full, which may be what failed, keeps neither."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="sharkpack-compile-"))
+        (folder / "program.mlir").write_text(text, encoding="utf-8")
+        (folder / "log.txt").write_text(log, encoding="utf-8")
+    except OSError as error:
+        return f"program and log could not be kept in {tempfile.gettempdir()}: {error.strerror or error}"
+    return f"program and whole log in {folder}"
 
 
 @functools.cache

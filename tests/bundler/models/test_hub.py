@@ -125,6 +125,7 @@ def test_what_cannot_be_had(hub: Hub, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["hf:me/model", "hf:me/files:small-Q4_0.gguf"])
 def test_a_hub_that_cannot_be_reached(hub: Hub, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between attempts
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
     assert "is not in the hub's cache and cannot be downloaded" in _refusal(text)
