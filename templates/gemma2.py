@@ -1,13 +1,16 @@
 """Gemma 2: scaled embeddings, norms before and after each block, GeGLU, scores and logits that are capped, and a
 sliding window in every other layer."""
 
+from torch import Tensor
+
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.attention_block import Attending
+from sharkpack.templates.attention_block import Angles, Attending, Batch
 from sharkpack.templates.decoder import Decoder
-from sharkpack.templates.layers import Activation
+from sharkpack.templates.dense_block import DenseBlock
+from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.layers import Activation, RMSNorm
 from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
 from sharkpack.templates.rope import plain_frequencies
-from sharkpack.templates.sandwich_layer import SandwichLayer
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
 
 KNOWN_KEYS = SHAPE_KEYS | {
@@ -27,6 +30,30 @@ LAYERS_OF_27B = 46
 """The one size whose query scale is not 1/sqrt(head_dim) but 1/sqrt(dim / heads)."""
 
 
+class Layer(DenseBlock):
+    def __init__(
+        self,
+        table: WeightTable,
+        index: int,
+        shape: Shape,
+        options: ModelOptions,
+        cache: CacheLayout,
+        attending: Attending,
+        gelu: Activation,
+    ) -> None:
+        super().__init__(table, index, shape, options, cache, attending, gelu)
+        name, dim, epsilon = f"blk.{index}", shape.dim, shape.epsilon
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, epsilon, remainder=True)
+        self.post_attention_norm = RMSNorm(table, f"{name}.post_attention_norm", dim, epsilon)
+        self.ffn_norm = RMSNorm(table, f"{name}.ffn_norm", dim, epsilon)
+        self.post_ffw_norm = RMSNorm(table, f"{name}.post_ffw_norm", dim, epsilon)
+
+    def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:
+        y, cache = self.attend(self.attn_norm(x), angles, batch, cache)
+        x = self.post_attention_norm.add_to(x, y)
+        return self.post_ffw_norm.add_to(x, self.feed_forward(self.ffn_norm(x))), cache
+
+
 def build(source: Source, options: ModelOptions) -> Decoder:
     refuse_unknown_keys(source, KNOWN_KEYS)
     shape, table = Shape.of(source, head_dim=HEAD_DIM), WeightTable(source)
@@ -43,7 +70,7 @@ def build(source: Source, options: ModelOptions) -> Decoder:
         table,
         shape,
         options,
-        lambda index, cache: SandwichLayer(table, index, shape, options, cache, whole if index % 2 else local, gelu),
+        lambda index, cache: Layer(table, index, shape, options, cache, whole if index % 2 else local, gelu),
         {"all": (plain_frequencies(shape.rope_theta, shape.rope_dim), 1.0)},
         embedding_scale=shape.dim**0.5,
         logit_softcap=source.floating("final_logit_softcapping", LOGIT_CAP),

@@ -1,14 +1,16 @@
 """Gemma 3 (text): scaled embeddings, norms before and after each block, normalised q and k, GeGLU, and five layers of
 sliding window to each global one, with a rope base of their own."""
 
+from torch import Tensor
+
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.attention_block import Attending
+from sharkpack.templates.attention_block import Angles, Attending, Batch
 from sharkpack.templates.decoder import Decoder
+from sharkpack.templates.dense_block import DenseBlock
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.layers import Activation
+from sharkpack.templates.layers import Activation, RMSNorm
 from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
 from sharkpack.templates.rope import SCALING_KEYS, plain_frequencies, scaled_frequencies
-from sharkpack.templates.sandwich_layer import SandwichLayer
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
 
 KNOWN_KEYS = SHAPE_KEYS | SCALING_KEYS | {"attention.sliding_window", "rope.freq_base_swa"}
@@ -25,6 +27,30 @@ LAYERS_OF_27B = 62
 """The one size whose query scale is not 1/sqrt(head_dim) but 1/sqrt(dim / heads)."""
 
 
+class Layer(DenseBlock):
+    def __init__(
+        self,
+        table: WeightTable,
+        index: int,
+        shape: Shape,
+        options: ModelOptions,
+        cache: CacheLayout,
+        attending: Attending,
+        gelu: Activation,
+    ) -> None:
+        super().__init__(table, index, shape, options, cache, attending, gelu)
+        name, dim, epsilon = f"blk.{index}", shape.dim, shape.epsilon
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, epsilon, remainder=True)
+        self.post_attention_norm = RMSNorm(table, f"{name}.post_attention_norm", dim, epsilon)
+        self.ffn_norm = RMSNorm(table, f"{name}.ffn_norm", dim, epsilon)
+        self.post_ffw_norm = RMSNorm(table, f"{name}.post_ffw_norm", dim, epsilon)
+
+    def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:
+        y, cache = self.attend(self.attn_norm(x), angles, batch, cache)
+        x = self.post_attention_norm.add_to(x, y)
+        return self.post_ffw_norm.add_to(x, self.feed_forward(self.ffn_norm(x))), cache
+
+
 def build(source: Source, options: ModelOptions) -> Decoder:
     refuse_unknown_keys(source, KNOWN_KEYS)
     shape, table = Shape.of(source, head_dim=HEAD_DIM, theta=GLOBAL_THETA), WeightTable(source)
@@ -36,9 +62,9 @@ def build(source: Source, options: ModelOptions) -> Decoder:
     narrow = Attending(scale=scale, rope="sliding", norms="head", window=window)
     gelu: Activation = "gelu_f16" if source.kind == "gguf" else "gelu"
 
-    def layer(index: int, cache: CacheLayout) -> SandwichLayer:
+    def layer(index: int, cache: CacheLayout) -> Layer:
         attending = wide if index % GLOBAL_EVERY == GLOBAL_EVERY - 1 else narrow
-        return SandwichLayer(table, index, shape, options, cache, attending, gelu)
+        return Layer(table, index, shape, options, cache, attending, gelu)
 
     local_theta = source.floating("rope.freq_base_swa", LOCAL_THETA)
     ropes = {
