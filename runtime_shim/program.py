@@ -3,7 +3,6 @@
 Knows the ABI (formats.manifest.Signature); does not know what the rows mean or which pages are free.
 """
 
-import hashlib
 import weakref
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from sharkpack.formats.archive_reader import Archive
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import Signature, TargetInfo
 from sharkpack.runtime_shim.arguments import Arguments, Row
+from sharkpack.runtime_shim.loading import load_modules
 from sharkpack.runtime_shim.weight_mapper import WeightMapper
 
 Entry = Literal["prefill", "decode"]
@@ -129,7 +129,7 @@ class _Native:
         self._result: Any = None
         self._functions: dict[str, rt.VmFunction] = {}
         try:
-            self._modules: Any = self._load(archive, target)
+            self._modules: Any = load_modules(archive, target, self._instance, self._device)
             self._context: Any = rt.VmContext(self._instance, self._modules)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
@@ -213,16 +213,6 @@ class _Native:
         self._context = self._modules = None
         self._instance = self._device = None
 
-    def _load(self, archive: Archive, target: TargetInfo) -> list[rt.VmModule]:
-        code = archive.view(target.path)
-        _check_hash(archive, target.path, code)
-        providers = _parameter_providers(archive)
-        return [
-            rt.create_io_parameters_module(self._instance, *providers),
-            rt.create_hal_module(self._instance, self._device),
-            rt.VmModule.wrap_buffer(self._instance, code),
-        ]
-
     def _find_functions(self, signature: Signature, target: TargetInfo) -> None:
         module = self._modules[-1]
         if module.name != signature.module:
@@ -236,25 +226,3 @@ class _Native:
         head = module.lookup_function(HEAD)
         if head is not None:
             self._functions[HEAD] = head
-
-
-def _parameter_providers(archive: Archive) -> list[rt.ParameterProvider]:
-    """Every tensor of every parameter file, as a range of the one mapping: nothing is copied."""
-    handle = rt.FileHandle.wrap_memory(archive.mmap)
-    providers = []
-    for parameters in archive.manifest.parameters:
-        entries = archive.parameter_index(parameters.path)
-        index = rt.ParameterIndex()
-        index.reserve(len(entries))
-        for name, (offset, nbytes) in entries.items():
-            index.add_from_file_handle(name, handle, nbytes, offset=offset)
-        providers.append(index.create_provider(scope=parameters.scope))
-    return providers
-
-
-def _check_hash(archive: Archive, path: str, code: memoryview) -> None:
-    """Code is run as it is, so its hash is checked each time; weights can only be wrong, and `verify` is for them."""
-    if hashlib.sha256(code).hexdigest() != archive.member(path).sha256:
-        raise SharkpackError(
-            f"{archive.path}: member {path!r} is damaged: its SHA-256 differs; get or build the bundle again"
-        )
