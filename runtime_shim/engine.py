@@ -12,13 +12,12 @@ from typing import Self
 import numpy as np
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.signature import Signature
 from sharkpack.runtime_shim.bundle import Bundle
 from sharkpack.runtime_shim.computation import Computation
 from sharkpack.runtime_shim.detokenizer import Vocabulary
 from sharkpack.runtime_shim.generation import Completion, Generation
 from sharkpack.runtime_shim.hal_device import choose_device, open_device
-from sharkpack.runtime_shim.memory import default_cache_pages, usable_memory
+from sharkpack.runtime_shim.limits import chunk_length, context_length, page_count
 from sharkpack.runtime_shim.pages import PagePool
 from sharkpack.runtime_shim.program import Logits, Program
 from sharkpack.runtime_shim.prompt import Prompt, check_ids, check_length, encode_prompt
@@ -69,30 +68,37 @@ class Engine:
         sequences share. prefill_chunk: prompt tokens a call computes at most. Raises SharkpackError.
         """
         started = time.perf_counter()
-        if prefill_chunk < 1:
-            raise SharkpackError(f"prefill-chunk is {prefill_chunk}: expected 1 or more")
         bundle = path if isinstance(path, Bundle) else Bundle.open(path)
         try:
-            selection = bundle.select(device=device, target=target)
-            uri, count = choose_device(selection, threads, explicit=device != "auto")
-            signature = bundle.manifest.signature
-            context_length = _context_length(signature, context)
-            pages = _cache_pages(signature, context_length, cache_pages)
-            program = Program(
-                bundle.archive,
-                selection.target,
-                open_device(uri, count),
-                cache_pages=pages,
-                prefill_chunk=min(prefill_chunk, context_length),
-            )
+            engine = cls._load(bundle, device, target, threads, context, cache_pages, prefill_chunk)
         except BaseException:
             if bundle is not path:
                 bundle.close()
             raise
-        engine = cls(bundle, program, context_length=context_length, prefill_chunk=min(prefill_chunk, context_length))
-        engine.target_id, engine.device_uri, engine.threads = selection.target.id, uri, count
         engine._owns_bundle = bundle is not path
         engine.load_ms = (time.perf_counter() - started) * 1e3
+        return engine
+
+    @classmethod
+    def _load(
+        cls,
+        bundle: Bundle,
+        device: str,
+        target: str | None,
+        threads: int | None,
+        context: int | None,
+        cache_pages: int | None,
+        prefill_chunk: int,
+    ) -> Self:
+        signature = bundle.manifest.signature
+        selection = bundle.select(device=device, target=target)
+        uri, count = choose_device(selection, threads, explicit=device != "auto")
+        length = context_length(signature, context)
+        pages, chunk = page_count(signature, length, cache_pages), chunk_length(length, prefill_chunk)
+        hal_device = open_device(uri, count)
+        program = Program(bundle.archive, selection.target, hal_device, cache_pages=pages, prefill_chunk=chunk)
+        engine = cls(bundle, program, context_length=length, prefill_chunk=chunk)
+        engine.target_id, engine.device_uri, engine.threads = selection.target.id, uri, count
         return engine
 
     def generate(
@@ -222,25 +228,3 @@ class Engine:
     def _check_open(self) -> None:
         if self._program.closed:
             raise SharkpackError("the engine is closed: open it again")
-
-
-def _context_length(signature: Signature, asked: int | None) -> int:
-    if asked is not None and not 1 <= asked <= signature.context_length:
-        raise SharkpackError(
-            f"context is {asked}: this bundle was built for 1 to {signature.context_length} tokens; "
-            "build it with a longer --context for more"
-        )
-    return asked or signature.context_length
-
-
-def _cache_pages(signature: Signature, context_length: int, asked: int | None) -> int:
-    """Pages to allocate, the programs' reserved ones included."""
-    if asked is not None and asked < 1:
-        raise SharkpackError(f"cache-pages is {asked}: expected 1 or more")
-    usable = asked or default_cache_pages(
-        pages_per_sequence=-(-context_length // signature.page_size),
-        sequences=max(signature.batch_sizes),
-        page_bytes=signature.cache.page_bytes,
-        memory=usable_memory(),
-    )
-    return signature.reserved_pages + usable

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout, rope_and_store
+from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import Activations, Product, joint_matmul, matmul
+from sharkpack.templates.kernels.rope_and_store import rope_and_store
 from sharkpack.templates.kernels.routing import route
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
 

@@ -82,36 +82,9 @@ class Span:
         keys = self.cache.key_head(e, page_of(e, sequence, begin, size), "%layer", "%group_y")
         following = self._following(e, rows, sequence, begin)
         following = self.cache.key_head(e, following, "%layer", "%group_y")
-
-        def some(rows: Sequence[Row]) -> list[str]:
-            def dimension(d: str, carried: list[str]) -> Sequence[str]:
-                offset = e.mul(d, size)
-                key = [self.cache.load(e, e.add(e.add(keys, offset), LANES * v)) for v in range(vectors)]
-                self._ask(e, e.add(following, offset), size)
-                found = []
-                for n, row in enumerate(rows):
-                    q = e.splat(e.load_scalar("q", [row.token.row, e.add(row.q, d)]))
-                    found += [e.fma(q, key[v], carried[n * vectors + v]) for v in range(vectors)]
-                return found
-
-            zeros = [e.floats(0.0)] * (len(rows) * vectors)
-            if not self.cache.has_scales:
-                return e.loop("%origin", e.index(self.cache.key_head_dim), 1, zeros, F32, dimension)
-
-            def block(number: str, carried: list[str]) -> Sequence[str]:
-                low = e.mul(number, self.cache.key_block)
-                sums = e.loop(low, e.add(low, self.cache.key_block), 1, zeros, F32, dimension)
-                offset = e.mul(number, 4 * size)
-                scales = e.add(self.cache.key_scales(e, keys), offset)
-                scale = [self.cache.load_scales(e, e.add(scales, 4 * LANES * v)) for v in range(vectors)]
-                self._ask(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
-                return [e.fma(sums[i], scale[i % vectors], carried[i]) for i in range(len(carried))]
-
-            blocks = self.cache.key_head_dim // self.cache.key_block
-            return e.loop("%origin", e.index(blocks), 1, zeros, F32, block)
-
         each = max(1, ACCUMULATORS[e.isa.register_bytes] // vectors)
-        scores = [score for part in range(0, len(rows), each) for score in some(rows[part : part + each])]
+        parts = [rows[first : first + each] for first in range(0, len(rows), each)]
+        scores = [score for part in parts for score in self._products(e, part, keys, following)]
         at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), size)
         for row in rows:
             for v in range(vectors):
@@ -119,6 +92,36 @@ class Span:
                 score = softcap(e, score, self.cap) if self.cap else score
                 score = self._masked(e, row.token, score, e.add(begin, LANES * v))
                 e.store(score, "weights", [e.index(row.number), e.add(at, LANES * v)], F32)
+
+    def _products(self, e: Emitter, rows: Sequence[Row], keys: str, following: str) -> list[str]:
+        """q . k of some rows with a page's keys: `vectors` vectors of each row in turn."""
+        size, vectors = self.cache.page_size, self.vectors
+
+        def dimension(d: str, carried: list[str]) -> Sequence[str]:
+            offset = e.mul(d, size)
+            key = [self.cache.load(e, e.add(e.add(keys, offset), LANES * v)) for v in range(vectors)]
+            self._ask(e, e.add(following, offset), size)
+            found = []
+            for n, row in enumerate(rows):
+                q = e.splat(e.load_scalar("q", [row.token.row, e.add(row.q, d)]))
+                found += [e.fma(q, key[v], carried[n * vectors + v]) for v in range(vectors)]
+            return found
+
+        zeros = [e.floats(0.0)] * (len(rows) * vectors)
+        if not self.cache.has_scales:
+            return e.loop("%origin", e.index(self.cache.key_head_dim), 1, zeros, F32, dimension)
+
+        def block(number: str, carried: list[str]) -> Sequence[str]:
+            low = e.mul(number, self.cache.key_block)
+            sums = e.loop(low, e.add(low, self.cache.key_block), 1, zeros, F32, dimension)
+            offset = e.mul(number, 4 * size)
+            scales = e.add(self.cache.key_scales(e, keys), offset)
+            scale = [self.cache.load_scales(e, e.add(scales, 4 * LANES * v)) for v in range(vectors)]
+            self._ask(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
+            return [e.fma(sums[i], scale[i % vectors], carried[i]) for i in range(len(carried))]
+
+        blocks = self.cache.key_head_dim // self.cache.key_block
+        return e.loop("%origin", e.index(blocks), 1, zeros, F32, block)
 
     def _masked(self, e: Emitter, token: Token, score: str, begin: str) -> str:
         def wide(index: str) -> str:

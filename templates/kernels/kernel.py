@@ -1,6 +1,6 @@
 """A kernel as a value: its name, buffers, run-time constants and workgroups, and the MLIR text around its body."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sharkpack.templates.kernels.emitter import Binding, Emitter
@@ -90,30 +90,17 @@ hal.executable.source private @executable_{self.name} {{
         )
 
     def _function(self) -> str:
+        sizes = self._sizes()
+        rows = sizes[self.dimensions["rows"]].name
         inputs = [b for b in self.bindings if b.access != "write"]
-        lines, sizes = [], {}
-        for b in inputs:
-            for axis, size in enumerate(b.tensor.split("x")[:-1]):
-                if size == "?":
-                    lines.append(f"%{b.name}_axis{axis} = arith.constant {axis} : index")
-                    sizes[b.name, axis] = f"%{b.name}_size{axis}"
-                    lines.append(
-                        f"{sizes[b.name, axis]} = tensor.dim %{b.name}, %{b.name}_axis{axis} : tensor<{b.tensor}>"
-                    )
-        for name, (binding, axis) in self.dimensions.items():
-            lines.append(f"%{name} = arith.index_castui {sizes[binding, axis]} : index to i32")
-        rows = sizes[self.dimensions["rows"]]
-
-        def sized(b: Binding) -> str:
-            dynamic = [sizes[b.name, axis] for axis, size in enumerate(b.tensor.split("x")) if size == "?"]
-            return f"tensor<{b.tensor}>" + (f"{{{', '.join(dynamic)}}}" if dynamic else "")
-
+        outputs = [b for b in self.bindings if b.access != "read"]
+        lines = [line for size in sizes.values() for line in size.lines]
+        lines += [f"%{n} = arith.index_castui {sizes[at].name} : index to i32" for n, at in self.dimensions.items()]
         scalars = [*self.operands, *self.dimensions]
         arguments = ", ".join(f"%{name}" for name in (*scalars, *(b.name for b in inputs)))
-        types = ", ".join([*["i32"] * len(scalars), *(sized(b) for b in inputs)])
-        outputs = [b for b in self.bindings if b.access != "read"]
+        types = ", ".join([*["i32"] * len(scalars), *(_sized(b, sizes) for b in inputs)])
         made = ", ".join(
-            f"%{b.name}{{{sizes[b.name, 0]}}}" if b.access == "update" else f"tensor<{b.tensor}>{{{rows}}}"
+            f"%{b.name}{{{sizes[b.name, 0].name}}}" if b.access == "update" else f"tensor<{b.tensor}>{{{rows}}}"
             for b in outputs
         )
         results = ", ".join(f"tensor<{b.tensor}>" for b in outputs)
@@ -130,3 +117,42 @@ util.func private @{self.name}({parameters}) -> ({results}) {{
   util.return {values} : {results}
 }}
 """
+
+    def _sizes(self) -> "Sizes":
+        """Those that are known at run time only, of the buffers that the function is given."""
+        return {
+            (b.name, axis): Size(binding=b, axis=axis)
+            for b in self.bindings
+            for axis, size in enumerate(b.tensor.split("x"))
+            if size == "?" and b.access != "write"
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A size of a tensor as the function finds it at run time."""
+
+    binding: Binding
+    axis: int
+
+    @property
+    def name(self) -> str:
+        return f"%{self.binding.name}_size{self.axis}"
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        b, at = self.binding, f"%{self.binding.name}_axis{self.axis}"
+        return (
+            f"{at} = arith.constant {self.axis} : index",
+            f"{self.name} = tensor.dim %{b.name}, {at} : tensor<{b.tensor}>",
+        )
+
+
+Sizes = Mapping[tuple[str, int], Size]
+"""By the buffer's name and the axis."""
+
+
+def _sized(b: Binding, sizes: Sizes) -> str:
+    """A tensor's type with the sizes that it leaves open."""
+    dynamic = [sizes[b.name, axis].name for axis, size in enumerate(b.tensor.split("x")) if size == "?"]
+    return f"tensor<{b.tensor}>" + (f"{{{', '.join(dynamic)}}}" if dynamic else "")

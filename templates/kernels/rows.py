@@ -22,7 +22,7 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
     """
 
     def body(e: Emitter, row: str) -> None:
-        inverse = inverse_root(e, row, "%origin")
+        inverse = _inverse_root(e, row, "%origin", k, epsilon)
 
         def value(i: str) -> str:
             scaled = e.float_op("mulf", e.load("x", [row, i], F32), inverse)
@@ -32,34 +32,37 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
         _write_row(e, k, row, value, output)
 
     def body_of_heads(e: Emitter, row: str) -> None:
-        def head(h: str) -> None:
-            start = e.mul(h, k)
-            inverse = inverse_root(e, row, start)
-
-            def columns(i: str) -> None:
-                at = e.add(start, i)
-                scaled = e.float_op("mulf", e.load("x", [row, at], F32), inverse)
-                e.store(e.float_op("mulf", scaled, e.load("weight", [i], F32)), "y", [row, at], F32)
-
-            e.each("%origin", e.index(k), 16, columns)
-
-        e.each("%origin", e.index(heads), 1, head)
-
-    def inverse_root(e: Emitter, row: str, start: str) -> str:
-        def squares(i: str, carried: list[str]) -> list[str]:
-            x = e.load("x", [row, e.add(start, i)], F32)
-            return [e.fma(x, x, carried[0])]
-
-        (total,) = e.loop("%origin", e.index(k), 16, [e.floats(0.0)], F32, squares)
-        mean = e.op(f"arith.mulf {e.reduce('add', total)}, {e.float(1.0 / k)} : f32")
-        root = e.op(f"math.sqrt {e.op(f'arith.addf {mean}, {e.float(epsilon)} : f32')} : f32")
-        return e.splat(e.op(f"arith.divf {e.float(1.0)}, {root} : f32"))
+        e.each("%origin", e.index(heads), 1, lambda head: _norm_head(e, row, e.mul(head, k), k, epsilon))
 
     extras = ("_residual" if residual else "") + (f"_h{heads}" if heads > 1 else "")
     name = f"rms_norm{extras}_{output}_k{k}_e{_tag(epsilon)}"
     inputs = [_rows("x", heads * k), Binding(name="weight", memref=f"{k}xf32", tensor=f"{k}xf32")]
     inputs += [_rows("residual", k)] if residual else []
     return _kernel(name, inputs, heads * k, output, body_of_heads if heads > 1 else body)
+
+
+def _norm_head(e: Emitter, row: str, start: str, k: int, epsilon: float) -> None:
+    inverse = _inverse_root(e, row, start, k, epsilon)
+
+    def columns(i: str) -> None:
+        at = e.add(start, i)
+        scaled = e.float_op("mulf", e.load("x", [row, at], F32), inverse)
+        e.store(e.float_op("mulf", scaled, e.load("weight", [i], F32)), "y", [row, at], F32)
+
+    e.each("%origin", e.index(k), 16, columns)
+
+
+def _inverse_root(e: Emitter, row: str, start: str, k: int, epsilon: float) -> str:
+    """1 / sqrt(mean(x^2) + epsilon) of the k values of a row from `start` on, 16 times."""
+
+    def squares(i: str, carried: list[str]) -> list[str]:
+        x = e.load("x", [row, e.add(start, i)], F32)
+        return [e.fma(x, x, carried[0])]
+
+    (total,) = e.loop("%origin", e.index(k), 16, [e.floats(0.0)], F32, squares)
+    mean = e.op(f"arith.mulf {e.reduce('add', total)}, {e.float(1.0 / k)} : f32")
+    root = e.op(f"math.sqrt {e.op(f'arith.addf {mean}, {e.float(epsilon)} : f32')} : f32")
+    return e.splat(e.op(f"arith.divf {e.float(1.0)}, {root} : f32"))
 
 
 def quantize_rows(k: int, *, remainder: bool = False) -> Kernel:

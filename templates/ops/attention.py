@@ -87,7 +87,6 @@ def attention(
     """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before.
 
     `softcap` other than 0 makes scores softcap * tanh(score / softcap).
-
     `prefill` says that a sequence may have several rows; it changes nothing but the kernel. Returns (cache, y); the
     cache is unchanged.
     """
@@ -96,20 +95,23 @@ def attention(
     each = q.shape[0] // sequences
     found = torch.zeros(q.shape[0], heads, value_head_dim)
     for n in range(sequences):
+        rows = slice(n * each, (n + 1) * each)
         keys, values = paged.read(layer, page_ids[n], int(seq_lens[n]))
         keys, values = (t.repeat_interleave(heads // kv_heads, 1) for t in (keys, values))
-        position = torch.clamp(start_positions[n] + torch.arange(each), max=seq_lens[n] - 1)
-        at = torch.arange(keys.shape[0])
-        hidden = at[None, :] > position[:, None]
-        if window:
-            hidden |= at[None, :] <= position[:, None] - window
-        rows = q[n * each : (n + 1) * each].reshape(each, heads, -1)
-        scores = torch.einsum("shd,thd->hst", rows, keys) * scale
+        positions = torch.clamp(start_positions[n] + torch.arange(each), max=seq_lens[n] - 1)
+        scores = torch.einsum("shd,thd->hst", q[rows].reshape(each, heads, -1), keys) * scale
         if softcap:
             scores = softcap * torch.tanh(scores / softcap)
-        weights = torch.softmax(scores.masked_fill(hidden, -torch.inf), -1)
-        found[n * each : (n + 1) * each] = torch.einsum("hst,thd->shd", weights, values)
+        weights = torch.softmax(scores.masked_fill(_hidden(positions, keys.shape[0], window), -torch.inf), -1)
+        found[rows] = torch.einsum("hst,thd->shd", weights, values)
     return cache.clone(), found.reshape(q.shape[0], -1)
+
+
+def _hidden(positions: Tensor, length: int, window: int) -> Tensor:
+    """[rows, length]: what a row at each of the positions does not see."""
+    at = torch.arange(length)
+    hidden = at[None, :] > positions[:, None]
+    return hidden | (at[None, :] <= positions[:, None] - window) if window else hidden
 
 
 @attention.register_fake

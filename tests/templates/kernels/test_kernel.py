@@ -6,12 +6,13 @@ import re
 from sharkpack.bundler.targets import TARGETS
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheLayout, rope_and_store
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.emitter import Binding
 from sharkpack.templates.kernels.isa import PORTABLE
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import matmul
+from sharkpack.templates.kernels.rope_and_store import rope_and_store
 from sharkpack.templates.kernels.rows import gated, quantize_rows, rms_norm
 
 COPY = Kernel(

@@ -1,0 +1,35 @@
+"""How much an engine takes, as asked or as fits the machine: tokens of a sequence and of a call, pages of the cache."""
+
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.signature import Signature
+from sharkpack.runtime_shim.memory import default_cache_pages, usable_memory
+
+
+def context_length(signature: Signature, asked: int | None) -> int:
+    """Tokens that a sequence may have. Raises SharkpackError for more than the bundle was built for."""
+    if asked is not None and not 1 <= asked <= signature.context_length:
+        raise SharkpackError(
+            f"context is {asked}: this bundle was built for 1 to {signature.context_length} tokens; "
+            "build it with a longer --context for more"
+        )
+    return asked or signature.context_length
+
+
+def chunk_length(context_length: int, asked: int) -> int:
+    """Prompt tokens that a call computes at most. Raises SharkpackError for less than one."""
+    if asked < 1:
+        raise SharkpackError(f"prefill-chunk is {asked}: expected 1 or more")
+    return min(asked, context_length)
+
+
+def page_count(signature: Signature, context_length: int, asked: int | None) -> int:
+    """Pages to allocate, the programs' reserved ones included. Raises SharkpackError for less than one."""
+    if asked is not None and asked < 1:
+        raise SharkpackError(f"cache-pages is {asked}: expected 1 or more")
+    usable = asked or default_cache_pages(
+        pages_per_sequence=-(-context_length // signature.page_size),
+        sequences=max(signature.batch_sizes),
+        page_bytes=signature.cache.page_bytes,
+        memory=usable_memory(),
+    )
+    return signature.reserved_pages + usable
