@@ -2,30 +2,16 @@
 
 import argparse
 import gc
-import importlib.util
-import signal
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sharkpack.cli.arguments import batch_sizes, positive_integer
-from sharkpack.cli.console import write_note
-from sharkpack.cli.quantization import (
-    add_quantization_arguments,
-    perplexity_change,
-    quantization_json,
-    read_quantize_options,
-    show_quantization,
-    write_quantization_report,
-)
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
+from sharkpack.cli.making import require_compiler, stop_when_terminated, without_warnings, write_report
+from sharkpack.cli.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
 
 if TYPE_CHECKING:
     from sharkpack.bundler.options import BuildOptions, BuildReport
-    from sharkpack.cli.perplexity_change import PerplexityChange
 
 SUMMARY = "pack a model into one .shark file"
 DESCRIPTION = "Compile a model for the machines that will run it, and pack code, weights and tokenizer into one file."
@@ -40,8 +26,6 @@ examples:
   sharkpack build examples/recurrent.py:model    runs the file: see docs/custom-programs.md
   sharkpack build model.gguf --target x86-64-v2 --target x86-64-v4-vnni
 """
-
-COMPILER_MODULES = ("torch", "iree.compiler", "iree.turbine")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,14 +95,14 @@ def execute(arguments: argparse.Namespace) -> int:
     with stop_when_terminated(), without_warnings():
         report = _build(arguments)
         change = perplexity_change(arguments)
-    for warning in report.warnings:
-        write_note(f"warning: {warning}")
-    if report.quantization is not None and arguments.report is not None:
-        write_quantization_report(report.quantization, arguments.report)
-    if arguments.json:
-        _print_json(report, change)
-    elif not arguments.quiet:
-        _print_table(report, change, verbose=arguments.verbose)
+    write_report(
+        arguments,
+        report.quantization,
+        change,
+        warnings=report.warnings,
+        fields=lambda: _fields(report),
+        show=lambda: _show(report),
+    )
     return 0
 
 
@@ -130,39 +114,6 @@ def _build(arguments: argparse.Namespace) -> "BuildReport":
 
     with show_progress(quiet=arguments.quiet) as progress:
         return build(read_options(arguments), progress)
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keep the warnings that packages write for each other from users, unless they asked for them (python -W)."""
-    with warnings.catch_warnings():
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
-def stop_when_terminated() -> Iterator[None]:
-    """Unwind on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def require_compiler() -> None:
-    """Raise SharkpackError in an installation that can only run models."""
-    missing = [name for name in COMPILER_MODULES if not _installed(name)]
-    if missing:
-        raise SharkpackError(
-            f"this installation can run models but not build them ({', '.join(missing)} not installed): "
-            "pip install 'sharkpack[build]'"
-        )
 
 
 def read_options(arguments: argparse.Namespace) -> "BuildOptions":
@@ -184,36 +135,22 @@ def read_options(arguments: argparse.Namespace) -> "BuildOptions":
     )
 
 
-def _installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # the parent package is absent
-        return False
+def _fields(report: "BuildReport") -> dict[str, Any]:
+    return {
+        "path": str(report.path),
+        "size": report.size,
+        "source_size": report.source_size,
+        "targets": [
+            {"id": each.id, "vmfb_bytes": each.size, "compile_seconds": each.seconds, "cached": each.cached}
+            for each in report.targets
+        ],
+        "step_seconds": dict(report.step_seconds),
+        "peak_memory_bytes": report.peak_memory_bytes,
+        "warnings": list(report.warnings),
+    }
 
 
-def _print_json(report: "BuildReport", change: "PerplexityChange | None") -> None:
-    from sharkpack.cli.console import write_json
-
-    write_json(
-        {
-            "path": str(report.path),
-            "size": report.size,
-            "source_size": report.source_size,
-            "targets": [
-                {"id": each.id, "vmfb_bytes": each.size, "compile_seconds": each.seconds, "cached": each.cached}
-                for each in report.targets
-            ],
-            "step_seconds": dict(report.step_seconds),
-            "peak_memory_bytes": report.peak_memory_bytes,
-            "warnings": list(report.warnings),
-            "quantization": None if report.quantization is None else quantization_json(report.quantization, change),
-        }
-    )
-
-
-def _print_table(report: "BuildReport", change: "PerplexityChange | None", *, verbose: bool) -> None:
-    from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
-
+def _show(report: "BuildReport") -> None:
     ratio = report.size / report.source_size if report.source_size else 0.0
     write_text(f"{report.path}  {format_bytes(report.size)}, {ratio:.2f} times the source\n\n")
     rows = [
@@ -224,6 +161,3 @@ def _print_table(report: "BuildReport", change: "PerplexityChange | None", *, ve
     steps = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in report.step_seconds.items())
     total = format_seconds(sum(report.step_seconds.values()))
     write_text(f"\n{total} in all ({steps}); peak memory {format_bytes(report.peak_memory_bytes)}\n")
-    if report.quantization is not None:
-        write_text("\n")
-        show_quantization(report.quantization, change, verbose=verbose)

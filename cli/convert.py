@@ -2,21 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.build import require_compiler, stop_when_terminated
-from sharkpack.cli.quantization import (
-    add_quantization_arguments,
-    perplexity_change,
-    quantization_json,
-    read_quantize_options,
-    show_quantization,
-    write_quantization_report,
-)
+from sharkpack.cli.console import format_bytes, format_seconds, write_text
+from sharkpack.cli.making import require_compiler, stop_when_terminated, write_report
+from sharkpack.cli.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
 
 if TYPE_CHECKING:
     from sharkpack.bundler.convert import ConvertReport
-    from sharkpack.cli.perplexity_change import PerplexityChange
 
 SUMMARY = "write a model as GGUF or IRPA, quantised or as it is"
 DESCRIPTION = (
@@ -65,30 +58,20 @@ def execute(arguments: argparse.Namespace) -> int:
         with show_progress(quiet=arguments.quiet) as progress:
             report = convert_model(options, progress)
         change = perplexity_change(arguments)
-    if report.quantization is not None and arguments.report is not None:
-        write_quantization_report(report.quantization, arguments.report)
-    _print(report, change, arguments)
+    write_report(arguments, report.quantization, change, fields=lambda: _fields(report), show=lambda: _show(report))
     return 0
 
 
-def _print(report: "ConvertReport", change: "PerplexityChange | None", arguments: argparse.Namespace) -> None:
-    from sharkpack.cli.console import format_bytes, format_seconds, write_json, write_text
+def _fields(report: "ConvertReport") -> dict[str, Any]:
+    return {
+        "path": str(report.path),
+        "size": report.size,
+        "source_size": report.source_size,
+        "tensors": report.tensors,
+        "step_seconds": report.step_seconds,
+    }
 
-    quantization = report.quantization
-    if arguments.json:
-        write_json(
-            {
-                "path": str(report.path),
-                "size": report.size,
-                "source_size": report.source_size,
-                "tensors": report.tensors,
-                "step_seconds": report.step_seconds,
-                "quantization": None if quantization is None else quantization_json(quantization, change),
-            }
-        )
-    elif not arguments.quiet:
-        seconds = format_seconds(sum(report.step_seconds.values()))
-        write_text(f"{report.path}  {format_bytes(report.size)}, {report.tensors} tensors, in {seconds}\n")
-        if quantization is not None:
-            write_text("\n")
-            show_quantization(quantization, change, verbose=arguments.verbose)
+
+def _show(report: "ConvertReport") -> None:
+    seconds = format_seconds(sum(report.step_seconds.values()))
+    write_text(f"{report.path}  {format_bytes(report.size)}, {report.tensors} tensors, in {seconds}\n")

@@ -2,27 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.build import (
-    add_program_arguments,
-    add_report_arguments,
-    read_options,
-    require_compiler,
-    stop_when_terminated,
-    without_warnings,
-)
-from sharkpack.cli.console import format_bytes, format_seconds, write_json, write_note, write_table, write_text
-from sharkpack.cli.quantization import (
-    perplexity_change,
-    quantization_json,
-    show_quantization,
-    write_quantization_report,
-)
+from sharkpack.cli.build import add_program_arguments, add_report_arguments, read_options
+from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
+from sharkpack.cli.making import require_compiler, stop_when_terminated, without_warnings, write_report
+from sharkpack.cli.quantization import perplexity_change
 
 if TYPE_CHECKING:
     from sharkpack.bundler.export import ExportReport
-    from sharkpack.cli.perplexity_change import PerplexityChange
 
 SUMMARY = "write a model as files for IREE's own tools"
 DESCRIPTION = (
@@ -52,14 +40,14 @@ def execute(arguments: argparse.Namespace) -> int:
     with stop_when_terminated(), without_warnings():
         report = _export(arguments)
         change = perplexity_change(arguments)
-    for warning in report.warnings:
-        write_note(f"warning: {warning}")
-    if report.quantization is not None and arguments.report is not None:
-        write_quantization_report(report.quantization, arguments.report)
-    if arguments.json:
-        _print_json(report, change)
-    elif not arguments.quiet:
-        _print_table(report, change, verbose=arguments.verbose)
+    write_report(
+        arguments,
+        report.quantization,
+        change,
+        warnings=report.warnings,
+        fields=lambda: _fields(report),
+        show=lambda: _show(report),
+    )
     return 0
 
 
@@ -71,25 +59,18 @@ def _export(arguments: argparse.Namespace) -> "ExportReport":
         return export(read_options(arguments), arguments.output, progress)
 
 
-def _print_json(report: "ExportReport", change: "PerplexityChange | None") -> None:
-    quantization = None if report.quantization is None else quantization_json(report.quantization, change)
-    write_json(
-        {
-            "path": str(report.folder),
-            "files": dict(report.files),
-            "step_seconds": dict(report.step_seconds),
-            "warnings": list(report.warnings),
-            "quantization": quantization,
-        }
-    )
+def _fields(report: "ExportReport") -> dict[str, Any]:
+    return {
+        "path": str(report.folder),
+        "files": dict(report.files),
+        "step_seconds": dict(report.step_seconds),
+        "warnings": list(report.warnings),
+    }
 
 
-def _print_table(report: "ExportReport", change: "PerplexityChange | None", *, verbose: bool) -> None:
+def _show(report: "ExportReport") -> None:
     rows = [(name, format_bytes(size)) for name, size in report.files.items()]
     write_table((str(report.folder), "size"), rows, numeric=("size",))
     write_text(
         f"\n{format_seconds(sum(report.step_seconds.values()))} in all; sh {report.folder}/commands.sh runs it\n"
     )
-    if report.quantization is not None:
-        write_text("\n")
-        show_quantization(report.quantization, change, verbose=verbose)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.reference import open_reference
-from sharkpack.cli.build import without_warnings
+from sharkpack.cli.making import without_warnings
 from sharkpack.cli.progress import show_progress
 from sharkpack.runtime_shim import Engine
 from sharkpack.runtime_shim.unpacked import UnpackedBundle

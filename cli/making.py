@@ -1,0 +1,85 @@
+"""What the commands that make something of a source share: what they need, how they end early, how they report."""
+
+import argparse
+import importlib.util
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sharkpack.cli.console import write_json, write_note, write_text
+from sharkpack.cli.quantization import quantization_json, show_quantization, write_quantization_report
+from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from sharkpack.bundler.quantize import QuantizationReport
+    from sharkpack.cli.perplexity_change import PerplexityChange
+
+COMPILER_MODULES = ("torch", "iree.compiler", "iree.turbine")
+
+
+def require_compiler() -> None:
+    """Raise SharkpackError in an installation that can only run models."""
+    missing = [name for name in COMPILER_MODULES if not _installed(name)]
+    if missing:
+        raise SharkpackError(
+            f"this installation can run models but not build them ({', '.join(missing)} not installed): "
+            "pip install 'sharkpack[build]'"
+        )
+
+
+@contextmanager
+def stop_when_terminated() -> Iterator[None]:
+    """Unwind on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep the warnings that packages write for each other from users, unless they asked for them (python -W)."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        yield
+
+
+def write_report(
+    arguments: argparse.Namespace,
+    quantization: "QuantizationReport | None",
+    change: "PerplexityChange | None",
+    *,
+    warnings: Sequence[str] = (),
+    fields: Callable[[], dict[str, Any]],
+    show: Callable[[], None],
+) -> None:
+    """Say what was made as the arguments ask for it: `fields` and the quantisation as JSON, or what `show` prints and
+    then the quantisation, or nothing. Warnings are written in any case."""
+    for warning in warnings:
+        write_note(f"warning: {warning}")
+    if quantization is not None and arguments.report is not None:
+        write_quantization_report(quantization, arguments.report)
+    if arguments.json:
+        errors = None if quantization is None else quantization_json(quantization, change)
+        write_json(fields() | {"quantization": errors})
+    elif not arguments.quiet:
+        show()
+        if quantization is not None:
+            write_text("\n")
+            show_quantization(quantization, change, verbose=arguments.verbose)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent package is absent
+        return False
