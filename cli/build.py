@@ -1,17 +1,16 @@
 """`sharkpack build`: a source model into one .shark file."""
 
 import argparse
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharkpack.cli.arguments import batch_sizes, positive_integer
 from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
-from sharkpack.cli.making import require_compiler, stop_when_terminated, without_warnings, write_report
-from sharkpack.cli.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
+from sharkpack.cli.making import compile_and_report
+from sharkpack.cli.quantization import add_quantization_arguments, read_quantize_options
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.options import BuildOptions, BuildReport
+    from sharkpack.bundler.options import BuildOptions, BuildReport, Progress
 
 SUMMARY = "pack a model into one .shark file"
 DESCRIPTION = "Compile a model for the machines that will run it, and pack code, weights and tokenizer into one file."
@@ -91,29 +90,13 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Build, then print what was built."""
-    require_compiler()
-    with stop_when_terminated(), without_warnings():
-        report = _build(arguments)
-        change = perplexity_change(arguments)
-    write_report(
-        arguments,
-        report.quantization,
-        change,
-        warnings=report.warnings,
-        fields=lambda: _fields(report),
-        show=lambda: _show(report),
-    )
-    return 0
+    return compile_and_report(arguments, _build, _fields, _show)
 
 
-def _build(arguments: argparse.Namespace) -> "BuildReport":
-    # Imports and vocabularies make objects by the million, hardly any of them garbage: look for it less often.
-    gc.set_threshold(200_000, 20, 100)
+def _build(arguments: argparse.Namespace, progress: "Progress") -> "BuildReport":
     from sharkpack.bundler.build import build
-    from sharkpack.cli.progress import show_progress
 
-    with show_progress(quiet=arguments.quiet) as progress:
-        return build(read_options(arguments), progress)
+    return build(read_options(arguments), progress)
 
 
 def read_options(arguments: argparse.Namespace) -> "BuildOptions":

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from sharkpack.cli.build import add_program_arguments, add_report_arguments, read_options
 from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
-from sharkpack.cli.making import require_compiler, stop_when_terminated, without_warnings, write_report
-from sharkpack.cli.quantization import perplexity_change
+from sharkpack.cli.making import compile_and_report
 
 if TYPE_CHECKING:
     from sharkpack.bundler.export import ExportReport
+    from sharkpack.bundler.options import Progress
 
 SUMMARY = "write a model as files for IREE's own tools"
 DESCRIPTION = (
@@ -36,27 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Export, then print what was written."""
-    require_compiler()
-    with stop_when_terminated(), without_warnings():
-        report = _export(arguments)
-        change = perplexity_change(arguments)
-    write_report(
-        arguments,
-        report.quantization,
-        change,
-        warnings=report.warnings,
-        fields=lambda: _fields(report),
-        show=lambda: _show(report),
-    )
-    return 0
+    return compile_and_report(arguments, _export, _fields, _show)
 
 
-def _export(arguments: argparse.Namespace) -> "ExportReport":
+def _export(arguments: argparse.Namespace, progress: "Progress") -> "ExportReport":
     from sharkpack.bundler.export import export
-    from sharkpack.cli.progress import show_progress
 
-    with show_progress(quiet=arguments.quiet) as progress:
-        return export(read_options(arguments), arguments.output, progress)
+    return export(read_options(arguments), arguments.output, progress)
 
 
 def _fields(report: "ExportReport") -> dict[str, Any]:

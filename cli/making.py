@@ -1,21 +1,41 @@
 """What the commands that make something of a source share: what they need, how they end early, how they report."""
 
 import argparse
+import gc
 import importlib.util
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sharkpack.cli.console import write_json, write_note, write_text
-from sharkpack.cli.quantization import quantization_json, show_quantization, write_quantization_report
+from sharkpack.cli.quantization import (
+    perplexity_change,
+    quantization_json,
+    show_quantization,
+    write_quantization_report,
+)
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
+    from sharkpack.bundler.options import Progress
     from sharkpack.bundler.quantize import QuantizationReport
     from sharkpack.cli.perplexity_change import PerplexityChange
+
+
+class Compiled(Protocol):
+    """A report of what was compiled and written. `warnings`: what did not stop it, a sentence each."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @property
+    def quantization(self) -> "QuantizationReport | None": ...
+
+
+Report = TypeVar("Report", bound=Compiled)
 
 COMPILER_MODULES = ("torch", "iree.compiler", "iree.turbine")
 
@@ -53,19 +73,37 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
+def compile_and_report(
+    arguments: argparse.Namespace,
+    make: "Callable[[argparse.Namespace, Progress], Report]",
+    fields: Callable[[Report], dict[str, Any]],
+    show: Callable[[Report], None],
+) -> int:
+    """Compile and write with `make`, then say what was made, as `write_report` does. The command's exit status."""
+    require_compiler()
+    # Imports and vocabularies make objects by the million, hardly any of them garbage: look for it less often.
+    gc.set_threshold(200_000, 20, 100)
+    from sharkpack.cli.progress import show_progress
+
+    with stop_when_terminated(), without_warnings():
+        with show_progress(quiet=arguments.quiet) as progress:
+            report = make(arguments, progress)
+        change = perplexity_change(arguments)
+    for warning in report.warnings:
+        write_note(f"warning: {warning}")
+    write_report(arguments, report.quantization, change, lambda: fields(report), lambda: show(report))
+    return 0
+
+
 def write_report(
     arguments: argparse.Namespace,
     quantization: "QuantizationReport | None",
     change: "PerplexityChange | None",
-    *,
-    warnings: Sequence[str] = (),
     fields: Callable[[], dict[str, Any]],
     show: Callable[[], None],
 ) -> None:
     """Say what was made as the arguments ask for it: `fields` and the quantisation as JSON, or what `show` prints and
-    then the quantisation, or nothing. Warnings are written in any case."""
-    for warning in warnings:
-        write_note(f"warning: {warning}")
+    then the quantisation, or nothing."""
     if quantization is not None and arguments.report is not None:
         write_quantization_report(quantization, arguments.report)
     if arguments.json:
