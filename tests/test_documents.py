@@ -8,7 +8,9 @@ import pytest
 
 from sharkpack.bundler.targets import HOST, TARGETS
 from sharkpack.templates.recipes import RECIPES
-from tests.runtime_shim.toy_program import CHAT_TEMPLATE, ToyBundle, compile_toy
+from tests.runtime_shim.toy_bundle import ToyBundle
+from tests.runtime_shim.toy_language import CHAT_TEMPLATE
+from tests.runtime_shim.toy_program import compile_toy
 
 ROOT = Path(__file__).parent.parent
 

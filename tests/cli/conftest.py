@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from sharkpack.cli.main import main
-from tests.runtime_shim.toy_program import CHAT_TEMPLATE, ToyBundle, compile_toy
+from tests.runtime_shim.toy_bundle import ToyBundle
+from tests.runtime_shim.toy_language import CHAT_TEMPLATE
+from tests.runtime_shim.toy_program import compile_toy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -53,20 +52,6 @@ QUANTIZATION = QuantizationReport(
         ),
     ),
 )
-
-# Hides what a runtime-only installation does not have, then calls the command line.
-RUNTIME_ONLY = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "gguf", "transformers"} or name in {"iree.compiler", "iree.turbine"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-from sharkpack.cli.main import main
-sys.exit(main())
-"""
 
 
 class Builder:
@@ -246,24 +231,3 @@ def test_termination_unwinds_like_an_interrupt(
     monkeypatch.setattr(SilentProgress, "step", step)
     assert sharkpack("build", "model.gguf").status == 130
     assert signal.getsignal(signal.SIGTERM) == handler
-
-
-def test_runtime_only_installation_says_what_to_install() -> None:
-    done = _run_runtime_only("build", "model.gguf")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: this installation can run models but not build them "
-        "(torch, iree.compiler, iree.turbine not installed): pip install 'sharkpack[build]'\n"
-    )
-
-
-def test_runtime_only_installation_runs_and_inspects(bundle: Path) -> None:
-    generated = _run_runtime_only("run", str(bundle), "abc", "--max-tokens", "3")
-    assert (generated.returncode, generated.stderr) == (0, "")
-    assert _run_runtime_only("inspect", str(bundle), "--verify").returncode == 0
-    assert _run_runtime_only("devices").returncode == 0
-
-
-def _run_runtime_only(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", RUNTIME_ONLY, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

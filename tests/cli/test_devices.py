@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Sharkpack
-from tests.runtime_shim.toy_program import ToyBundle, toy_target
+from tests.runtime_shim.toy_bundle import ToyBundle, toy_target
 
 
 def test_list(sharkpack: Sharkpack) -> None:

@@ -11,7 +11,7 @@ from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.tensor_file import write_tensors
 from sharkpack.formats.tensor_note import write_note
 from tests.cli.conftest import Sharkpack
-from tests.runtime_shim.toy_program import TABLE
+from tests.runtime_shim.toy_language import TABLE
 
 
 @pytest.fixture

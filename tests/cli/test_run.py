@@ -14,7 +14,8 @@ import pytest
 
 from sharkpack.runtime_shim import Engine
 from tests.cli.conftest import Sharkpack
-from tests.runtime_shim.toy_program import CONTEXT, TURN, ToyBundle, continuation, toy_target
+from tests.runtime_shim.toy_bundle import ToyBundle, toy_target
+from tests.runtime_shim.toy_language import CONTEXT, TURN, continuation
 
 ABC = list(b"abc")
 

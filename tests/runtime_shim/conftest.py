@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from .toy_program import ToyBundle, compile_toy
+from tests.runtime_shim.toy_bundle import ToyBundle
+from tests.runtime_shim.toy_program import compile_toy
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.detokenizer import Detokenizer, Vocabulary
-
-from .toy_program import toy_tokenizer
+from tests.runtime_shim.toy_language import toy_tokenizer
 
 TEXT = "héllo wörld — 日本語 🦈👩‍👩‍👧 e\u0301\u200d नमस्ते \U0010ffff"
 

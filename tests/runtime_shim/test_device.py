@@ -9,8 +9,8 @@ from sharkpack.formats.manifest import Manifest, TargetInfo
 from sharkpack.runtime_shim import Bundle, Engine
 from sharkpack.runtime_shim.cpu import Cpu
 from sharkpack.runtime_shim.device import Machine, devices, select
-
-from .toy_program import ToyBundle, continuation, toy_target
+from tests.runtime_shim.toy_bundle import ToyBundle, toy_target
+from tests.runtime_shim.toy_language import continuation
 
 V2 = toy_target("x86-64-v2", priority=10, features=("sse4.2", "popcnt"), architecture="x86_64")
 V4 = toy_target("x86-64-v4-vnni", priority=40, features=("sse4.2", "avx512f", "avx512vnni"), architecture="x86_64")

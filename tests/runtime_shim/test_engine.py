@@ -16,8 +16,8 @@ from sharkpack.runtime_shim.program import Program
 from sharkpack.runtime_shim.prompt import Prompt
 from sharkpack.runtime_shim.sampling import Sampler
 from sharkpack.runtime_shim.sequence import Sequence
-
-from .toy_program import CHAT_TEMPLATE, CONTEXT, END, TOY_SIGNATURE, VOCABULARY, ToyBundle, continuation, next_token
+from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle
+from tests.runtime_shim.toy_language import CHAT_TEMPLATE, CONTEXT, END, VOCABULARY, continuation, next_token
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import pytest
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Engine
-
-from .toy_program import CONTEXT, VOCABULARY
+from tests.runtime_shim.toy_language import CONTEXT, VOCABULARY
 
 
 @pytest.fixture

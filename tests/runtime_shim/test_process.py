@@ -8,8 +8,9 @@ import pytest
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Engine
-
-from .toy_program import ToyBundle, compile_toy, continuation
+from tests.runtime_shim.toy_bundle import ToyBundle
+from tests.runtime_shim.toy_language import continuation
+from tests.runtime_shim.toy_program import compile_toy
 
 LARGE = 96 << 20  # bytes of weights
 

@@ -12,8 +12,8 @@ from sharkpack.runtime_shim import Bundle
 from sharkpack.runtime_shim.arguments import Row
 from sharkpack.runtime_shim.hal_device import open_device
 from sharkpack.runtime_shim.program import Program
-
-from .toy_program import BATCH_SIZES, PAGE_SIZE, TOY_SIGNATURE, VOCABULARY, ToyBundle, next_token, toy_target
+from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle, toy_target
+from tests.runtime_shim.toy_language import BATCH_SIZES, PAGE_SIZE, VOCABULARY, next_token
 
 Load = Callable[[Path], Program]
 PAGES = 20

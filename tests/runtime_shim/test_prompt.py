@@ -10,8 +10,8 @@ import pytest
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Bundle
 from sharkpack.runtime_shim.prompt import encode_prompt
-
-from .toy_program import BOS, CHAT_TEMPLATE, END, TURN, VOCABULARY, ToyBundle
+from tests.runtime_shim.toy_bundle import ToyBundle
+from tests.runtime_shim.toy_language import BOS, CHAT_TEMPLATE, END, TURN, VOCABULARY
 
 Make = Callable[..., Bundle]
 

@@ -12,8 +12,7 @@ from sharkpack.runtime_shim.pages import PagePool
 from sharkpack.runtime_shim.program import Program
 from sharkpack.runtime_shim.scheduler import Scheduler, Step
 from sharkpack.runtime_shim.sequence import Request, Sequence, State
-
-from .toy_program import CONTEXT, END, PAGE_SIZE, continuation
+from tests.runtime_shim.toy_language import CONTEXT, END, PAGE_SIZE, continuation
 
 
 class Bench:

@@ -10,8 +10,7 @@ import pytest
 from sharkpack.formats.archive_reader import Archive
 from sharkpack.runtime_shim import weight_mapper
 from sharkpack.runtime_shim.weight_mapper import WeightMapper, weight_ranges
-
-from .toy_program import ToyBundle
+from tests.runtime_shim.toy_bundle import ToyBundle
 
 PAGE = 16384
 BALLAST = 24 << 20

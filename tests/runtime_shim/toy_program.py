@@ -1,44 +1,13 @@
-"""A toy language model as a real bundle: what it says next depends on every token that it reads back from its pages.
+"""The toy's code: prefill and decode in MLIR, compiled once. What they compute is in toy_language."""
 
-Each position's cell in the cache holds its token; the next token is table[sum(token * (position + 1)) mod V], where
-`table` is a parameter. So a wrong page, position, length, chunk, padding row or lost cache gives another token.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cache
 from string import Template
 
 import iree.compiler as compiler
-import numpy as np
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from sharkpack.formats.archive import ArchiveWriter
-from sharkpack.formats.irpa import plan_irpa
-from sharkpack.formats.manifest import (
-    CacheInfo,
-    Format,
-    Manifest,
-    ModelInfo,
-    ParameterFile,
-    Producer,
-    Signature,
-    Source,
-    TargetInfo,
-    TokenizerInfo,
-)
-from sharkpack.formats.tensor_file import write_tensors
-from sharkpack.runtime_shim.cpu import host_cpu
+from tests.runtime_shim.toy_language import BATCH_SIZES, PAGE_SIZE, VOCABULARY
 
-VOCABULARY = 300
-PAGE_SIZE = 8
-CONTEXT = 96
-BATCH_SIZES = (1, 4)
-BOS, END, TURN = 256, 257, 258
-TABLE = np.random.default_rng(7).permutation(VOCABULARY).astype(np.int32)
-CHAT_TEMPLATE = "{% for message in messages %}<turn>{{ message['content'] }}{% endfor %}"
-
-_FLAGS = (
+FLAGS = (
     "--iree-hal-target-device=local",
     "--iree-hal-local-target-device-backends=llvm-cpu",
     "--iree-llvmcpu-target-cpu=generic",
@@ -176,134 +145,14 @@ func.func @head(%hidden: tensor<?xi64>) -> tensor<?x${V}xf32> {
 """)
 
 
-def next_token(tokens: Sequence[int]) -> int:
-    """What the toy says after `tokens`."""
-    return int(TABLE[sum(token * (position + 1) for position, token in enumerate(tokens)) % VOCABULARY])
-
-
-def continuation(tokens: Sequence[int], count: int, *, context: int = CONTEXT) -> list[int]:
-    """The greedy answer: up to `count` tokens, ended by END (not included) or by the context."""
-    said: list[int] = []
-    while len(said) < count and len(tokens) + len(said) <= context:
-        token = next_token([*tokens, *said])
-        if token == END:
-            break
-        said.append(token)
-    return said
-
-
+@cache
 def compile_toy(*, ballast: int = 0) -> bytes:
     """The toy's vmfb: code for any CPU of this machine's architecture. It reads `ballast` bytes of weights, if any."""
     entries = [_entry(name, size) for size in BATCH_SIZES for name in ("prefill", "decode")]
     table = f'util.global private @table = #flow.parameter.named<"model"::"table"> : tensor<{VOCABULARY}xi32>'
     source = "\n".join(["module @module {", table, *_ballast(ballast), *entries, _HEAD.substitute(V=VOCABULARY), "}"])
-    code: bytes = compiler.compile_str(source, extra_args=list(_FLAGS))
+    code: bytes = compiler.compile_str(source, extra_args=list(FLAGS))
     return code
-
-
-def toy_tokenizer() -> Tokenizer:
-    """Bytes are tokens 0 to 255; <bos>, <end> and <turn> follow; 259 to 299 have no text."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_byte_of)
-    tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [AddedToken(text, special=True, normalized=False) for text in ("<bos>", "<end>", "<turn>")]
-    )
-    return tokenizer
-
-
-TOY_SIGNATURE = Signature(
-    batch_sizes=BATCH_SIZES,
-    page_size=PAGE_SIZE,
-    context_length=CONTEXT,
-    max_pages_per_sequence=-(-CONTEXT // PAGE_SIZE),
-    cache=CacheInfo(dtype="f32", page_elements=2 * PAGE_SIZE, layers=1, kv_heads=1, key_head_dim=1, value_head_dim=1),
-    vocab_size=VOCABULARY,
-    activations="float32",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToyBundle:
-    """What goes into a toy bundle; tests change what they are about."""
-
-    code: bytes
-    signature: Signature = TOY_SIGNATURE
-    targets: tuple[TargetInfo, ...] = ()
-    chat_template: str | None = None
-    add_bos: bool = False
-    minimum_runtime: str = "3.13.0"
-    ballast: int = 0
-
-    def write(self, path: Path) -> Path:
-        """Pack it at `path`, which is returned. `ballast` bytes of weights that nobody reads come along."""
-        targets = self.targets or (toy_target("generic"),)
-        tensors = [("table", TABLE.tobytes())] + [("ballast", bytes(self.ballast))] * bool(self.ballast)
-        plan = plan_irpa([(name, len(data)) for name, data in tensors])
-        with ArchiveWriter(path, overwrite=True) as writer:
-            with writer.open_member("params/model.irpa", plan.total_size) as out:
-                write_tensors(plan, out, tensors)
-            writer.add("tokenizer/tokenizer.json.zst", toy_tokenizer().to_str().encode(), compress=True)
-            if self.chat_template is not None:
-                writer.add("tokenizer/chat_template.jinja.zst", self.chat_template.encode(), compress=True)
-            for target in targets:
-                writer.add(target.path, self.code)
-            writer.finish(replace(self.manifest(targets), members=tuple(writer.members)).to_json())
-        return path
-
-    def manifest(self, targets: tuple[TargetInfo, ...]) -> Manifest:
-        """What the bundle says of itself, without its members."""
-        return Manifest(
-            format=Format(),
-            model=ModelInfo(
-                name="toy",
-                architecture="toy",
-                quantization="none",
-                parameter_count=VOCABULARY,
-                context_length=self.signature.context_length,
-                trained_context_length=self.signature.context_length,
-                license=None,
-            ),
-            source=Source(kind="gguf", file="toy.gguf", size=1, sha256="0" * 64),
-            producer=Producer(sharkpack="0", iree_compiler="3.13.0", iree_turbine="0", torch="0"),
-            minimum_runtime=self.minimum_runtime,
-            signature=self.signature,
-            tokenizer=TokenizerInfo(
-                path="tokenizer/tokenizer.json.zst",
-                chat_template="tokenizer/chat_template.jinja.zst" if self.chat_template is not None else None,
-                add_bos=self.add_bos,
-                add_eos=False,
-                bos_token_id=BOS,
-                eos_token_id=END,
-                end_token_ids=(END,),
-                bos_token="<bos>",
-                eos_token="<end>",
-            ),
-            parameters=(ParameterFile(path="params/model.irpa", scope="model"),),
-            targets=targets,
-            members=(),
-        )
-
-
-def toy_target(
-    name: str,
-    *,
-    priority: int = 10,
-    features: tuple[str, ...] = (),
-    driver: str = "local",
-    architecture: str | None = None,
-) -> TargetInfo:
-    """A target whose member is the toy's code, whatever it says that it needs."""
-    return TargetInfo(
-        id=name,
-        path=f"targets/{name}/module.vmfb",
-        driver=driver,
-        architecture=architecture or host_cpu().architecture,
-        cpu_features=features,
-        priority=priority,
-        compile_flags=_FLAGS,
-    )
 
 
 def _ballast(size: int) -> list[str]:
@@ -343,12 +192,3 @@ def _entry(name: str, batch: int) -> str:
         E=2 * PAGE_SIZE,
         page_size=PAGE_SIZE,
     )
-
-
-def _byte_of(letter: str) -> int:
-    """The byte that a letter of GPT-2's alphabet stands for."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    if ord(letter) in printable:
-        return ord(letter)
-    others = [byte for byte in range(256) if byte not in printable]
-    return others[ord(letter) - 256]

@@ -1,0 +1,115 @@
+"""The toy as a real bundle: code, table, tokenizer and manifest, each of which a test may change."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sharkpack.formats.archive import ArchiveWriter
+from sharkpack.formats.irpa import plan_irpa
+from sharkpack.formats.manifest import (
+    CacheInfo,
+    Format,
+    Manifest,
+    ModelInfo,
+    ParameterFile,
+    Producer,
+    Signature,
+    Source,
+    TargetInfo,
+    TokenizerInfo,
+)
+from sharkpack.formats.tensor_file import write_tensors
+from sharkpack.runtime_shim.cpu import host_cpu
+from tests.runtime_shim.toy_language import BATCH_SIZES, BOS, CONTEXT, END, PAGE_SIZE, TABLE, VOCABULARY, toy_tokenizer
+from tests.runtime_shim.toy_program import FLAGS
+
+TOY_SIGNATURE = Signature(
+    batch_sizes=BATCH_SIZES,
+    page_size=PAGE_SIZE,
+    context_length=CONTEXT,
+    max_pages_per_sequence=-(-CONTEXT // PAGE_SIZE),
+    cache=CacheInfo(dtype="f32", page_elements=2 * PAGE_SIZE, layers=1, kv_heads=1, key_head_dim=1, value_head_dim=1),
+    vocab_size=VOCABULARY,
+    activations="float32",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyBundle:
+    """What goes into a toy bundle; tests change what they are about."""
+
+    code: bytes
+    signature: Signature = TOY_SIGNATURE
+    targets: tuple[TargetInfo, ...] = ()
+    chat_template: str | None = None
+    add_bos: bool = False
+    minimum_runtime: str = "3.13.0"
+    ballast: int = 0
+
+    def write(self, path: Path) -> Path:
+        """Pack it at `path`, which is returned. `ballast` bytes of weights that nobody reads come along."""
+        targets = self.targets or (toy_target("generic"),)
+        tensors = [("table", TABLE.tobytes())] + [("ballast", bytes(self.ballast))] * bool(self.ballast)
+        plan = plan_irpa([(name, len(data)) for name, data in tensors])
+        with ArchiveWriter(path, overwrite=True) as writer:
+            with writer.open_member("params/model.irpa", plan.total_size) as out:
+                write_tensors(plan, out, tensors)
+            writer.add("tokenizer/tokenizer.json.zst", toy_tokenizer().to_str().encode(), compress=True)
+            if self.chat_template is not None:
+                writer.add("tokenizer/chat_template.jinja.zst", self.chat_template.encode(), compress=True)
+            for target in targets:
+                writer.add(target.path, self.code)
+            writer.finish(replace(self.manifest(targets), members=tuple(writer.members)).to_json())
+        return path
+
+    def manifest(self, targets: tuple[TargetInfo, ...]) -> Manifest:
+        """What the bundle says of itself, without its members."""
+        return Manifest(
+            format=Format(),
+            model=ModelInfo(
+                name="toy",
+                architecture="toy",
+                quantization="none",
+                parameter_count=VOCABULARY,
+                context_length=self.signature.context_length,
+                trained_context_length=self.signature.context_length,
+                license=None,
+            ),
+            source=Source(kind="gguf", file="toy.gguf", size=1, sha256="0" * 64),
+            producer=Producer(sharkpack="0", iree_compiler="3.13.0", iree_turbine="0", torch="0"),
+            minimum_runtime=self.minimum_runtime,
+            signature=self.signature,
+            tokenizer=TokenizerInfo(
+                path="tokenizer/tokenizer.json.zst",
+                chat_template="tokenizer/chat_template.jinja.zst" if self.chat_template is not None else None,
+                add_bos=self.add_bos,
+                add_eos=False,
+                bos_token_id=BOS,
+                eos_token_id=END,
+                end_token_ids=(END,),
+                bos_token="<bos>",
+                eos_token="<end>",
+            ),
+            parameters=(ParameterFile(path="params/model.irpa", scope="model"),),
+            targets=targets,
+            members=(),
+        )
+
+
+def toy_target(
+    name: str,
+    *,
+    priority: int = 10,
+    features: tuple[str, ...] = (),
+    driver: str = "local",
+    architecture: str | None = None,
+) -> TargetInfo:
+    """A target whose member is the toy's code, whatever it says that it needs."""
+    return TargetInfo(
+        id=name,
+        path=f"targets/{name}/module.vmfb",
+        driver=driver,
+        architecture=architecture or host_cpu().architecture,
+        cpu_features=features,
+        priority=priority,
+        compile_flags=FLAGS,
+    )
