@@ -25,8 +25,8 @@ def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
             for stream in range(streams):
                 for line in range(4):
                     word = e.add(at, stream * part + 16 * line)
-                    if prefetch_bytes:
-                        ahead = e.add(word, prefetch_bytes // 4)
+                    for distance in prefetch_bytes:
+                        ahead = e.add(word, distance // 4)
                         e.do(f"memref.prefetch %data[%group_x, {ahead}], read, locality<3>, data : {e.memref('data')}")
                     value = e.load("data", ["%group_x", word], I32)
                     found.append(e.op(f"arith.addi {sums[len(found)]}, {value} : {I32}"))
