@@ -8,11 +8,17 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.template_sandbox import MAX_STEPS, STEPS, TemplateSandbox
 
 Message = Mapping[str, Any]
+
+_FAULTS = (
+    *(TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError),
+    *(RecursionError, MemoryError),
+)
+"""What a template's own mistakes raise."""
 
 
 class _Generation(Extension):
@@ -29,15 +35,13 @@ class ChatTemplate:
     """One compiled template. Raises SharkpackError where the template is not valid."""
 
     def __init__(self, source: str) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
-        )
+        environment = TemplateSandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
         try:
             self._template = environment.from_string(source)
-        except TemplateError as error:
+        except _FAULTS as error:
             raise SharkpackError(f"the bundle's chat template is not valid: {_one_line(error)}") from error
 
     def render(
@@ -54,10 +58,10 @@ class ChatTemplate:
         Other `variables` (tools, documents, switches of a model) reach the template by their names.
         """
         values: dict[str, object] = {"tools": None, "documents": None, **variables}
-        values |= {"bos_token": bos_token or "", "eos_token": eos_token or ""}
+        values |= {"bos_token": bos_token or "", "eos_token": eos_token or "", STEPS: [MAX_STEPS]}
         try:
             return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **values)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        except _FAULTS as error:
             raise SharkpackError(f"the bundle's chat template refuses these messages: {_one_line(error)}") from error
 
 

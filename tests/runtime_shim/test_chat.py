@@ -60,3 +60,38 @@ def test_errors_of_rendering(source: str, message: str) -> None:
 def test_errors_of_the_template() -> None:
     with pytest.raises(SharkpackError, match="the bundle's chat template is not valid: Expected an expression"):
         ChatTemplate("{% if %}")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 200000 steps"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(99) }}",
+            "more than 200000 steps",
+        ),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "maximum recursion depth exceeded"),
+        ("{{ 10 ** (10 ** 10) }}", "becomes too large"),
+        ("{{ 'a' * 10 ** 10 }}", "becomes too large"),
+        ("{% set ns = namespace(x=3) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}", "too large"),
+        ("{{ _sharkpack_steps.append(9) }}", "unsafe"),
+    ],
+)
+def test_templates_that_would_not_end(source: str, message: str) -> None:
+    with pytest.raises(SharkpackError, match=message):
+        ChatTemplate(source).render(HELLO)
+
+
+def test_loops_know_what_they_know_elsewhere() -> None:
+    source = (
+        "{% for m in messages recursive %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}"
+        "{{ loop(messages) if loop.depth < 2 }}{% endfor %}"
+        "{% for key, value in messages[0].items() if key != 'role' %}{{ key }}{{ loop.revindex }}{% endfor %}"
+        "{% for x in [] %}{% else %}none{% endfor %}{{ 2 ** 3 * 0.5 }}{{ 'ab' * 2 }}"
+    )
+    assert ChatTemplate(source).render(HELLO) == "1/1True1/1Truecontent1none4.0abab"
+
+
+def test_a_template_that_is_too_deep() -> None:
+    with pytest.raises(SharkpackError, match="chat template is not valid: maximum recursion depth"):
+        ChatTemplate("{% if 1 %}" * 3000 + "{% endif %}" * 3000)
