@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from sharkpack import __version__
 from sharkpack.cli.arguments import Parser
+from sharkpack.cli.streams import open_closed_streams
 from sharkpack.formats.errors import SharkpackError
 
 COMMANDS = ("build", "run", "inspect", "devices", "eval", "convert", "export", "dump-inputs", "models", "cache")
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status; prints at most one line on stderr when it fails."""
     # Nothing here multiplies matrices with numpy, whose library would start threads that spin while others work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    open_closed_streams()
     try:
         return _execute(argv)
     except SharkpackError as error:
