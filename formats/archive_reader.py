@@ -82,6 +82,8 @@ class Archive:
     def view(self, path: str) -> memoryview:
         """A member's bytes as they lie in the file: read-only, not copied, not verified."""
         member = self.member(path)
+        if self.mmap.closed:
+            raise SharkpackError(f"{self.path}: it has been closed: open it again")
         return memoryview(self.mmap)[member.offset : member.offset + member.size]
 
     def read(self, path: str) -> bytes:

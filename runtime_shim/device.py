@@ -138,7 +138,7 @@ def _release(version: str) -> tuple[int, ...]:
 
 def _check_device_name(device: str) -> None:
     known = [name for names in DEVICES_OF_DRIVER.values() for name in names]
-    if device != "auto" and device.partition("://")[0] not in known:
+    if not isinstance(device, str) or device.partition("://")[0] not in ("auto", *known):
         raise SharkpackError(f"unknown device {device!r}: expected auto, {', '.join(known[:-1])} or {known[-1]}")
 
 

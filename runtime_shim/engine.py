@@ -13,8 +13,10 @@ import numpy as np
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.bundle import Bundle
+from sharkpack.runtime_shim.checks import texts, whole_number
 from sharkpack.runtime_shim.computation import Computation
 from sharkpack.runtime_shim.detokenizer import Vocabulary
+from sharkpack.runtime_shim.forking import check_process, is_forked
 from sharkpack.runtime_shim.generation import Completion, Generation
 from sharkpack.runtime_shim.hal_device import choose_device, open_device
 from sharkpack.runtime_shim.limits import chunk_length, context_length, page_count
@@ -116,8 +118,10 @@ class Engine:
         Raises SharkpackError for an empty prompt, one longer than the context, and ids outside the vocabulary.
         """
         started = time.perf_counter()
-        if max_tokens < 1:
-            raise SharkpackError(f"max-tokens is {max_tokens}: expected 1 or more")
+        if not isinstance(sampling, Sampling):
+            raise SharkpackError(f"sampling is {sampling!r}: expected a Sampling")
+        max_tokens = whole_number("max-tokens", max_tokens, least=1)
+        self._check_usable()
         transcript = self._transcript(stop)
         request = Request(
             prompt_ids=self.encode(prompt, raw=raw),
@@ -152,18 +156,19 @@ class Engine:
 
     def step(self) -> bool:
         """One call of the program for whatever is under way. Returns whether there is more to do."""
-        with self._lock:
-            self._check_open()
+        with self._locked():
             self._scheduler.step()
             return self._scheduler.busy
 
     def cancel(self, sequence: Sequence) -> None:
         """End a sequence and free its pages; `Generation.cancel` is the way to it."""
+        check_process()
         with self._lock:
             self._scheduler.cancel(sequence)
 
     def encode(self, prompt: Prompt, *, raw: bool = False) -> tuple[int, ...]:
         """The token ids that `generate` would compute for this prompt; the same errors."""
+        self._check_usable()
         ids = encode_prompt(self.bundle, prompt, raw=raw)
         check_length(len(ids), self.context_length)
         return ids
@@ -172,8 +177,7 @@ class Engine:
         """Logits after these tokens: f32 [V], a copy. Waits for nothing that is under way, and disturbs nothing."""
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
         check_length(len(ids), self.context_length)
-        with self._lock:
-            self._check_open()
+        with self._locked():
             return self._scheduler.logits(ids)
 
     def all_logits(self, token_ids: List[int], *, first: int = 0) -> Logits:
@@ -195,13 +199,21 @@ class Engine:
         check_length(len(ids), self.context_length)
         if not 0 <= first < len(ids):
             raise SharkpackError(f"first is {first}: expected 0 to {len(ids) - 1}, a position of the text")
+        with self._locked(), closing(self._scheduler.score(ids, first)) as parts:
+            yield parts
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The lock on the program, taken by one thread of this process; in another it might never be given."""
+        check_process()
         with self._lock:
-            self._check_open()
-            with closing(self._scheduler.score(ids, first)) as parts:
-                yield parts
+            self._check_usable()
+            yield
 
     def close(self) -> None:
         """Give the device, the cache and, where `open` opened it, the bundle back. A second call does nothing."""
+        if is_forked():
+            return
         with self._lock:
             self._program.close()
             if self._owns_bundle:
@@ -218,13 +230,14 @@ class Engine:
     def _transcript(self, stop: List[str]) -> Transcript:
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(self.bundle.tokenizer)
-        return Transcript(self._vocabulary, (stop,) if isinstance(stop, str) else tuple(stop))
+        return Transcript(self._vocabulary, texts("stop", stop))
 
     def _end_token_ids(self) -> frozenset[int]:
         tokenizer = self.bundle.manifest.tokenizer
         ends = frozenset(tokenizer.end_token_ids)
         return ends if tokenizer.eos_token_id is None else ends | {tokenizer.eos_token_id}
 
-    def _check_open(self) -> None:
+    def _check_usable(self) -> None:
+        check_process()
         if self._program.closed:
             raise SharkpackError("the engine is closed: open it again")

@@ -5,8 +5,13 @@ import threading
 import iree.runtime as rt
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.checks import whole_number
 from sharkpack.runtime_shim.cpu import host_cpu
 from sharkpack.runtime_shim.device import Selection
+from sharkpack.runtime_shim.forking import check_process, remember_device
+
+MAX_THREADS = 256
+"""What local-task makes of any larger number."""
 
 _lock = threading.Lock()
 _task_threads: int | None = None
@@ -24,13 +29,13 @@ def choose_local_device(device_uri: str, threads: int | None, *, explicit: bool)
 
     `threads` None means one a physical core. Raises SharkpackError for a count that the device cannot have.
     """
-    if threads is not None and threads < 1:
-        raise SharkpackError(f"threads is {threads}: expected 1 or more")
+    if threads is not None and whole_number("threads", threads, least=1) > MAX_THREADS:
+        raise SharkpackError(f"threads is {threads}: IREE runs at most {MAX_THREADS}")
     if device_uri == "local-sync":
         if threads not in (None, 1):
             raise SharkpackError(f"the device local-sync has one thread, and {threads} were asked for: use local-task")
         return device_uri, 1
-    count = threads or _task_threads or host_cpu().physical_cores
+    count = threads or _task_threads or min(host_cpu().physical_cores, MAX_THREADS)
     if count == 1 and not explicit:
         return "local-sync", 1
     return device_uri, count
@@ -38,13 +43,16 @@ def choose_local_device(device_uri: str, threads: int | None, *, explicit: bool)
 
 def open_device(device_uri: str, threads: int) -> rt.HalDevice:
     """Open a device. `threads` counts for local-task only. Raises SharkpackError where it does not open."""
+    check_process()
     if device_uri.startswith("local-task"):
         _fix_task_threads(threads)
     try:
-        return rt.get_device(device_uri)
+        device = rt.get_device(device_uri)
     except (RuntimeError, ValueError) as error:
         reason = str(error).split("\n", 1)[0]
         raise SharkpackError(f"the device {device_uri} does not open: {reason}") from error
+    remember_device(device)
+    return device
 
 
 def _fix_task_threads(threads: int) -> None:

@@ -147,7 +147,7 @@ class _Native:
                 rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
                 nbytes,
             )
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, TypeError) as error:  # TypeError: more than 64 bits of bytes
             raise SharkpackError(
                 f"no memory for a cache of {nbytes >> 20} MiB: ask for fewer pages or less context"
             ) from error

@@ -7,6 +7,8 @@ from typing import Any
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.bundle import Bundle
 
+_KINDS = "a prompt is text, a list of token ids or a list of messages"
+
 Prompt = str | Sequence[int] | Sequence[Mapping[str, Any]]
 
 
@@ -14,6 +16,8 @@ def encode_prompt(bundle: Bundle, prompt: Prompt, *, raw: bool) -> tuple[int, ..
     """Token ids of `prompt`; ids are taken as they are, messages go through the chat template, and so does text
     unless `raw` or the bundle has none. Raises SharkpackError for an empty prompt and for ids outside the vocabulary.
     """
+    if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__len__"):
+        raise SharkpackError(_KINDS)
     if len(prompt) == 0:
         raise SharkpackError("the prompt is empty: give at least one character")
     if isinstance(prompt, str):
@@ -28,7 +32,7 @@ def check_ids(prompt: Sequence[Any], vocab_size: int) -> tuple[int, ...]:
     try:
         ids = tuple(operator.index(token) for token in prompt)
     except TypeError as error:
-        raise SharkpackError("a prompt is text, a list of token ids or a list of messages") from error
+        raise SharkpackError(_KINDS) from error
     if not ids:
         raise SharkpackError("the prompt is empty: give at least one token")
     wrong = next((token for token in ids if not 0 <= token < vocab_size), None)

@@ -1,11 +1,15 @@
 """From a row of logits to a token. Knows numpy only; filters come in llama.cpp's order."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.checks import whole_number
 from sharkpack.runtime_shim.likeliest import Indices, Logits, draw, largest, nucleus
 
 _COLDEST = 1e-37
@@ -31,16 +35,14 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        _require(
-            self.temperature >= 0 and math.isfinite(self.temperature), "temperature", self.temperature, "0 or more"
-        )
-        _require(self.top_k >= 0, "top-k", self.top_k, "0 (all) or more")
-        _require(0 < self.top_p <= 1, "top-p", self.top_p, "above 0 and at most 1")
-        _require(0 <= self.min_p <= 1, "min-p", self.min_p, "from 0 to 1")
-        penalty = self.repeat_penalty
-        _require(penalty > 0 and math.isfinite(penalty), "repeat-penalty", penalty, "above 0 (1: none)")
-        _require(self.repeat_window >= 0, "repeat-window", self.repeat_window, "0 or more")
-        _require(self.seed is None or self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(self.temperature, "temperature", lambda value: value >= 0, "0 or more")
+        _require(self.top_p, "top-p", lambda value: 0 < value <= 1, "above 0 and at most 1")
+        _require(self.min_p, "min-p", lambda value: 0 <= value <= 1, "from 0 to 1")
+        _require(self.repeat_penalty, "repeat-penalty", lambda value: value > 0, "above 0 (1: none)")
+        whole_number("top-k", self.top_k, least=0)
+        whole_number("repeat-window", self.repeat_window, least=0)
+        if self.seed is not None:
+            whole_number("seed", self.seed, least=0)
 
 
 class Sampler:
@@ -67,8 +69,8 @@ class Sampler:
         return drawn if tokens is None else int(tokens[drawn])
 
 
-def _require(holds: bool, name: str, found: object, expected: str) -> None:
-    if not holds:
+def _require(found: Any, name: str, holds: Callable[[float], bool], expected: str) -> None:
+    if not (isinstance(found, Real) and math.isfinite(found) and holds(float(found))):
         raise SharkpackError(f"{name} is {found}: expected {expected}")
 
 

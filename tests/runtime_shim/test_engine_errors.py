@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim import Engine
+from sharkpack.runtime_shim import Bundle, Engine
 from tests.runtime_shim.toy_language import CONTEXT, VOCABULARY
 
 
@@ -21,7 +21,14 @@ def test_a_closed_engine_says_so(toy_bundle: Path) -> None:
     generation = engine.generate([1, 2])
     engine.close()
     engine.close()
-    for use in (lambda: next(generation), lambda: engine.logits([1]), lambda: engine.score([1]), lambda: engine.step()):
+    for use in (
+        lambda: engine.generate("a"),
+        lambda: engine.encode("a"),
+        lambda: next(generation),
+        lambda: engine.logits([1]),
+        lambda: engine.score([1]),
+        lambda: engine.step(),
+    ):
         with pytest.raises(SharkpackError, match="the engine is closed"):
             use()
 
@@ -33,7 +40,15 @@ def test_a_closed_engine_says_so(toy_bundle: Path) -> None:
         ({"prompt": []}, "the prompt is empty"),
         ({"prompt": [1] * (CONTEXT + 1)}, f"the prompt is {CONTEXT + 1} tokens and the context {CONTEXT}: shorten"),
         ({"prompt": [VOCABULARY]}, f"the token id {VOCABULARY} is outside the vocabulary of {VOCABULARY}"),
+        ({"prompt": None}, "a prompt is text, a list of token ids or a list of messages"),
+        ({"prompt": b"abc"}, "a prompt is text, a list of token ids or a list of messages"),
+        ({"prompt": {"role": "user"}}, "a prompt is text, a list of token ids or a list of messages"),
+        ({"prompt": iter([1])}, "a prompt is text, a list of token ids or a list of messages"),
         ({"prompt": "a", "max_tokens": 0}, "max-tokens is 0: expected 1 or more"),
+        ({"prompt": "a", "max_tokens": 1.5}, "max-tokens is 1.5: expected a whole number"),
+        ({"prompt": "a", "sampling": None}, "sampling is None: expected a Sampling"),
+        ({"prompt": "a", "stop": None}, "stop is None: expected a string, or a list of strings"),
+        ({"prompt": "a", "stop": [1]}, r"stop is \[1\]: expected a string, or a list of strings"),
         ({"prompt": "a", "stop": [""]}, "a stop string is empty"),
     ],
 )
@@ -59,6 +74,11 @@ def test_scoring_from_outside_the_text(engine: Engine, first: int) -> None:
         ({"context": 0}, "context is 0"),
         ({"cache_pages": 0}, "cache-pages is 0"),
         ({"threads": 0}, "threads is 0"),
+        ({"threads": 257}, "threads is 257: IREE runs at most 256"),
+        ({"threads": "2"}, "threads is '2': expected a whole number"),
+        ({"context": 1.5}, "context is 1.5: expected a whole number"),
+        ({"cache_pages": 10**30}, "no memory for a cache of"),
+        ({"device": None}, "unknown device None"),
         ({"prefill_chunk": 0}, "prefill-chunk is 0"),
         ({"device": "local-sync", "threads": 2}, "the device local-sync has one thread, and 2 were asked for"),
     ],
@@ -66,6 +86,13 @@ def test_scoring_from_outside_the_text(engine: Engine, first: int) -> None:
 def test_bad_openings(toy_bundle: Path, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(SharkpackError, match=message):
         Engine.open(toy_bundle, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_bundle_that_is_closed(toy_bundle: Path) -> None:
+    bundle = Bundle.open(toy_bundle)
+    bundle.close()
+    with pytest.raises(SharkpackError, match=r"toy.shark: it has been closed: open it again"):
+        Engine.open(bundle)
 
 
 def test_a_file_that_is_no_bundle(tmp_path: Path) -> None:

@@ -103,13 +103,15 @@ def test_logits_that_are_not_finite_are_an_error(bad: float, temperature: float)
         ("temperature", -0.1, "temperature is -0.1: expected 0 or more"),
         ("temperature", math.nan, "temperature is nan: expected 0 or more"),
         ("temperature", math.inf, "temperature is inf: expected 0 or more"),
-        ("top_k", -1, "top-k is -1: expected 0 (all) or more"),
+        ("top_k", -1, "top-k is -1: expected 0 or more"),
         ("top_p", 0.0, "top-p is 0.0: expected above 0 and at most 1"),
         ("top_p", 1.5, "top-p is 1.5: expected above 0 and at most 1"),
         ("min_p", 1.1, "min-p is 1.1: expected from 0 to 1"),
         ("repeat_penalty", 0.0, "repeat-penalty is 0.0: expected above 0 (1: none)"),
         ("repeat_window", -1, "repeat-window is -1: expected 0 or more"),
         ("seed", -1, "seed is -1: expected 0 or more"),
+        ("seed", 1.5, "seed is 1.5: expected a whole number"),
+        ("temperature", "1", "temperature is 1: expected 0 or more"),
     ],
 )
 def test_refuses_values_without_a_meaning(field: str, value: float, message: str) -> None:
