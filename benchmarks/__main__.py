@@ -20,7 +20,7 @@ WORK = ROOT / "build" / "benchmarks"
 
 
 def main(words: list[str]) -> int:
-    """Measure, print, write."""
+    """Measure, print, write. Status 1: something was left out; 2: there is no result."""
     arguments = parse(words)
     log = Console(stderr=True, highlight=False)
     try:
@@ -29,6 +29,9 @@ def main(words: list[str]) -> int:
     except BenchmarkError as error:
         log.print(f"error: {error}", markup=False)
         return 2
+    except KeyboardInterrupt:
+        log.print("interrupted before anything was measured; what was built so far is kept")
+        return 130
     print_result(result, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
     write_json(result, arguments.json)
     arguments.json.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
@@ -37,7 +40,7 @@ def main(words: list[str]) -> int:
     log.print(
         f"written: {arguments.json} and, beside it, .md{' and .png' if can_plot() else ' (no matplotlib, no plot)'}"
     )
-    return 0
+    return 1 if result.failures else 0
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -53,6 +56,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--patience", type=float, default=20.0, metavar="S", help="spent on a quiet sample (default: 20 s)")
     add("--minutes", type=float, default=60.0, metavar="M", help="begin no further model after M minutes (default: 60)")
     add("--llama-cpp", type=Path, metavar="DIR", help="the folder of its programs; default: fetch and build them once")
+    add("--amx", action="store_true", help="build it with AMX, where the CPU has that (see benchmarks/README.md)")
     add("--json", type=Path, default=WORK / "result.json", metavar="FILE", help="default: build/benchmarks/result.json")
     add("--work", type=Path, default=WORK, metavar="DIR", help="where bundles go (default: build/benchmarks)")
     return parser.parse_args(words)
@@ -61,7 +65,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 def make_plan(arguments: argparse.Namespace, words: list[str]) -> tuple[Plan, LlamaCpp]:
     """What to measure, with every file it needs."""
     models = [find_model(name) for name in arguments.models]
-    llama_cpp = given(arguments.llama_cpp) if arguments.llama_cpp else build_once(models[0].path)
+    llama_cpp = given(arguments.llama_cpp) if arguments.llama_cpp else build_once(models[0].path, amx=arguments.amx)
     if arguments.requantise:
         models.insert(1, requantised(models[0], arguments.requantise, llama_cpp, arguments.work))
     plan = Plan(

@@ -25,7 +25,7 @@ POSITIONS = 256
 TOKENS = 2 * POSITIONS + 2
 WORK = ROOT / "build" / "benchmarks"
 EXACT = ("--activations", "float32", "--cache-dtype", "f32", "--batch-sizes", "1")
-DEFAULT = ("--batch-sizes", "1")
+DEFAULT = ("--batch-sizes", "1", "--cache-dtype")
 
 
 def main(words: list[str]) -> int:
@@ -34,6 +34,7 @@ def main(words: list[str]) -> int:
     add = parser.add_argument
     add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(FILES)}")
     add("--text", type=Path, default=ROOT / "docs" / "format.md", metavar="FILE", help="default: docs/format.md")
+    add("--cache-dtype", default="f16", metavar="TYPE", help="of our cache: f16 (default), i8 or f32")
     add("--llama-cpp", type=Path, metavar="DIR", help="the folder of its programs; default: fetch and build them once")
     add("--json", type=Path, default=WORK / "accuracy.json", metavar="FILE")
     add("--work", type=Path, default=WORK, metavar="DIR", help="where bundles go (default: build/benchmarks)")
@@ -58,7 +59,7 @@ def measure(model: Model, arguments: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         theirs = llama_cpp_logits(llama_cpp.programs, model.path, arguments.text, Path(scratch) / "logits")
         exact = our_logits(model, EXACT, theirs, arguments.work, Path(scratch) / "exact.npy")
-        ours = our_logits(model, DEFAULT, theirs, arguments.work, Path(scratch) / "ours.npy")
+        ours = our_logits(model, (*DEFAULT, arguments.cache_dtype), theirs, arguments.work, Path(scratch) / "ours.npy")
     reference = normalise(exact)
     found = {
         "sharkpack": round_trip(ours),

@@ -15,8 +15,8 @@ from benchmarks.processes import BenchmarkError, wait_for_quiet
 from benchmarks.result import Result
 from benchmarks.samples import BUSY_SHARE, Engine, Sample
 from benchmarks.sharkpack_engine import BATCH_SIZES, SharkpackEngine, build_bundle
-from benchmarks.tasks import CONTEXT, Task
-from benchmarks.weights import weights_of
+from benchmarks.tasks import Task
+from benchmarks.weights import trained_context, weights_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def measure(plan: Plan, llama_cpp: LlamaCpp, progress: Callable[[str], None]) ->
                 progress(f"round {number + 1} of {plan.rounds}, threads: {threads}")
                 wait_for_quiet(plan.patience_s)
                 result.peaks.append(measure_peaks(threads))
-                measure_pair(pair, plan, threads, number, progress, result.samples)
+                measure_pair(pair, plan, threads, number, progress, result)
     except KeyboardInterrupt:
         progress("interrupted: what follows is what there is")
     result.seconds = time.perf_counter() - started
@@ -72,7 +72,8 @@ def prepare(model: Model, plan: Plan, llama_cpp: LlamaCpp, result: Result, progr
     """Build the model's bundle afresh, with this checkout."""
     progress(f"building {model.name}")
     bundle = plan.work / f"{model.name}.shark"
-    options = ("--batch-sizes", BATCH_SIZES, "--context", str(CONTEXT))
+    context = min(trained_context(model.path), max(task.context for task in plan.tasks))
+    options = ("--batch-sizes", BATCH_SIZES, "--context", str(context))
     result.build_seconds[model.name] = build_bundle(model.path, bundle, *options)
     result.weights[model.name] = weights_of(model.path, bundle)
     ours = SharkpackEngine(bundle=bundle)
@@ -81,18 +82,25 @@ def prepare(model: Model, plan: Plan, llama_cpp: LlamaCpp, result: Result, progr
 
 
 def measure_pair(
-    pair: Pair, plan: Plan, threads: int, number: int, progress: Callable[[str], None], samples: list[Sample]
+    pair: Pair, plan: Plan, threads: int, number: int, progress: Callable[[str], None], result: Result
 ) -> None:
-    """Add samples of every task, once with each engine; who goes first alternates from round to round."""
+    """Add samples of every task, once with each engine; who goes first alternates from round to round.
+
+    A task that an engine fails at is left out and the failure kept: what the others say stands.
+    """
     engines: Sequence[tuple[Engine, SharkpackEngine | LlamaCppEngine]]
     engines = [("sharkpack", pair.ours), ("llama.cpp", pair.theirs)]
     for task in plan.tasks:
-        found = {}
-        for name, engine in engines if number % 2 == 0 else reversed(engines):
-            mine = samples_of(engine, name, pair, task, plan, threads, number)
-            samples += mine
-            found[name] = mine[0].value
-        progress(f"  {pair.model.name} {task.name}: {found['sharkpack']:.1f} beside {found['llama.cpp']:.1f}")
+        title, found = f"{pair.model.name} {task.name}", {}
+        try:
+            for name, engine in engines if number % 2 == 0 else reversed(engines):
+                found[name] = samples_of(engine, name, pair, task, plan, threads, number)
+        except BenchmarkError as error:
+            result.failures.append(f"{title}, threads: {threads}: {error}")
+            progress(f"  {title} left out: {error}")
+            continue
+        result.samples += [*found["sharkpack"], *found["llama.cpp"]]
+        progress(f"  {title}: {found['sharkpack'][0].value:.1f} beside {found['llama.cpp'][0].value:.1f}")
 
 
 def samples_of(

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.llama_cpp import PROGRAMS
-from benchmarks.processes import BenchmarkError, run
+from benchmarks.machine import cpu
+from benchmarks.processes import BenchmarkError, run, run_group
 
-REQUIREMENT = "llama-cpp-python==0.3.36"
+PACKAGE = "llama-cpp-python"
+REQUIREMENT = f"{PACKAGE}==0.3.36"
 CACHE = Path.home() / ".cache" / "sharkpack" / "llama.cpp"
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
@@ -23,7 +25,26 @@ OPTIONS = (
     "-DLLAMA_BUILD_SERVER=OFF",
     "-DLLAMA_OPENSSL=OFF",
 )
-NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way to build. folder: in the cache. flags: for the compilers, besides -march=native."""
+
+    folder: str
+    flags: str
+    note: str
+
+
+NATIVE = Variant(folder="native", flags="", note=f"{REQUIREMENT}, native")
+WITHOUT_AMX = Variant(
+    folder="no-amx", flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16", note=f"{REQUIREMENT}, native less AMX"
+)
+WITH_AMX = Variant(
+    folder="amx", flags="-fno-dse -fno-tree-dse", note=f"{REQUIREMENT}, native with AMX, all stores kept"
+)
+"""GCC 12's header says that loading a tile configuration reads 8 bytes of its 64. The stores of the others are then
+left out as dead, and llama.cpp dies at its first product of tiles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +64,41 @@ def given(folder: Path) -> LlamaCpp:
     return LlamaCpp(programs=folder, version=_version(folder), note="given by --llama-cpp")
 
 
-def build_once(model: Path) -> LlamaCpp:
-    """Programs in the user's cache, built the first time (minutes) and tried on `model`.
-
-    The version above knows CPUs with AMX but not that an operating system may withhold it: there it crashes on
-    quantised models, and is built a second time without AMX.
-    """
-    native, without = CACHE / "native", CACHE / "no-amx"
-    if not (without / "bin" / PROGRAMS[-1]).exists():
-        _build(native)
-        if _works(native / "bin", model):
-            return LlamaCpp(programs=native / "bin", version=_version(native / "bin"), note=f"{REQUIREMENT}, native")
-        _build(without, f"-DCMAKE_C_FLAGS={NO_AMX}", f"-DCMAKE_CXX_FLAGS={NO_AMX}")
-    if not _works(without / "bin", model):
-        raise BenchmarkError(f"llama-bench in {without / 'bin'} fails on {model}: give a working build by --llama-cpp")
-    note = f"{REQUIREMENT}, native less AMX (the native build crashes here)"
-    return LlamaCpp(programs=without / "bin", version=_version(without / "bin"), note=note)
+def build_once(model: Path, *, amx: bool = False) -> LlamaCpp:
+    """Programs in the user's cache, built the first time (some ten minutes on two cores) and tried on `model`."""
+    variant = choose_variant(cpu().flags, amx=amx)
+    target = CACHE / variant.folder
+    finished = target / "finished"
+    if not finished.exists():
+        _build(target, variant.flags)
+        finished.touch()
+    programs = target / "bin"
+    try:
+        run([programs / "llama-bench", "-m", model, "-p", "16", "-n", "2", "-r", "1", "-o", "json"])
+    except BenchmarkError as error:
+        raise BenchmarkError(f"llama.cpp does not run here, give a working build by --llama-cpp: {error}") from None
+    return LlamaCpp(programs=programs, version=_version(programs), note=variant.note)
 
 
-def _build(target: Path, *options: str) -> None:
-    if all((target / "bin" / name).exists() for name in PROGRAMS):
-        return
-    sources = _sources()
+def choose_variant(cpu_flags: tuple[str, ...], *, amx: bool) -> Variant:
+    """Native; where the CPU has AMX less that, unless it is asked for. Raises BenchmarkError for AMX without any."""
+    has_amx = any(flag.startswith("amx") for flag in cpu_flags)
+    if amx and not has_amx:
+        raise BenchmarkError("this CPU has no AMX: leave --amx out")
+    if not has_amx:
+        return NATIVE
+    return WITH_AMX if amx else WITHOUT_AMX
+
+
+def _build(target: Path, flags: str) -> None:
+    """Build into `target`, going on where an interrupted build ended."""
     cmake = shutil.which("cmake")
     if cmake is None:
         raise BenchmarkError("building llama.cpp needs cmake and a C++ compiler: install them, or give --llama-cpp DIR")
+    sources = _sources()
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    _step(cmake, *generator, "-S", str(sources), "-B", str(target), *OPTIONS, *options)
+    options = [*OPTIONS, f"-DCMAKE_C_FLAGS={flags}", f"-DCMAKE_CXX_FLAGS={flags}"]
+    _step(cmake, *generator, "-S", str(sources), "-B", str(target), *options)
     _step(cmake, "--build", str(target), "-j", str(os.cpu_count() or 1), "--target", *PROGRAMS)
 
 
@@ -79,8 +108,10 @@ def _sources() -> Path:
     if not sources.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            download = ["download", "--no-deps", "--no-binary", ":all:", "--dest", scratch, REQUIREMENT]
-            _step(sys.executable, "-m", "pip", *download)
+            _step(
+                *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE),
+                *("--dest", scratch, REQUIREMENT),
+            )
             (archive,) = Path(scratch).glob("*.tar.gz")
             with tarfile.open(archive) as packed:
                 packed.extractall(scratch, filter="data")
@@ -90,17 +121,9 @@ def _sources() -> Path:
 
 
 def _step(*command: str) -> None:
-    done = subprocess.run(command, stdout=sys.stderr, check=False)
-    if done.returncode != 0:
-        raise BenchmarkError(f"status {done.returncode} from: {' '.join(command)}; what it says is above")
-
-
-def _works(programs: Path, model: Path) -> bool:
-    try:
-        run([programs / "llama-bench", "-m", model, "-p", "16", "-n", "2", "-r", "1", "-o", "json"])
-    except BenchmarkError:
-        return False
-    return True
+    status, _, _ = run_group(command, capture=False)
+    if status != 0:
+        raise BenchmarkError(f"status {status} from: {' '.join(command)}; what it says is above")
 
 
 def _version(programs: Path) -> str:

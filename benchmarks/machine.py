@@ -14,6 +14,14 @@ PACKAGES = ("sharkpack", "iree-base-runtime", "iree-base-compiler", "numpy", "to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    """What the system says of the processor."""
+
+    model: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """memory in bytes; load: the load average of the last minute when the run began."""
 
@@ -31,12 +39,12 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine as it is now."""
-    model, flags = _cpu()
+    processor = cpu()
     return Machine(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpu=model,
-        cpu_flags=flags,
+        cpu=processor.model,
+        cpu_flags=processor.flags,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         load=os.getloadavg()[0],
@@ -46,7 +54,8 @@ def this_machine() -> Machine:
     )
 
 
-def _cpu() -> tuple[str, tuple[str, ...]]:
+def cpu() -> Cpu:
+    """This machine's processor; without flags where /proc/cpuinfo is missing."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     facts: dict[str, str] = {}
@@ -54,7 +63,7 @@ def _cpu() -> tuple[str, tuple[str, ...]]:
         name, _, value = line.partition(":")
         facts.setdefault(name.strip(), value.strip())
     flags = facts.get("flags") or facts.get("Features") or ""
-    return facts.get("model name", platform.processor() or "unknown"), tuple(sorted(flags.split()))
+    return Cpu(model=facts.get("model name", platform.processor() or "unknown"), flags=tuple(sorted(flags.split())))
 
 
 def _version(name: str) -> str:

@@ -13,8 +13,9 @@ DOT_LOOPS = 32_768
 DOT_MACS_PER_ROW = DOT_TILES * DOT_TOKENS * DOT_LOOPS * 256
 
 
-def streaming_sum(streams: int, prefetch_bytes: int) -> Kernel:
-    """Sums of each row of `data`; a row is read as `streams` streams side by side, 4 accumulators each."""
+def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
+    """Sums of each row of `data`; a row is read as `streams` streams side by side, 4 accumulators each, and asked for
+    each of these numbers of bytes ahead."""
 
     def body(e: Emitter) -> None:
         part = ROW_WORDS // streams
@@ -24,8 +25,8 @@ def streaming_sum(streams: int, prefetch_bytes: int) -> Kernel:
             for stream in range(streams):
                 for line in range(4):
                     word = e.add(at, stream * part + 16 * line)
-                    if prefetch_bytes:
-                        ahead = e.add(word, prefetch_bytes // 4)
+                    for distance in prefetch_bytes:
+                        ahead = e.add(word, distance // 4)
                         e.do(f"memref.prefetch %data[%group_x, {ahead}], read, locality<3>, data : {e.memref('data')}")
                     value = e.load("data", ["%group_x", word], I32)
                     found.append(e.op(f"arith.addi {sums[len(found)]}, {value} : {I32}"))
@@ -35,7 +36,7 @@ def streaming_sum(streams: int, prefetch_bytes: int) -> Kernel:
         _store_total(e, sums)
 
     return Kernel(
-        name=f"streaming_sum_{streams}_{prefetch_bytes}",
+        name="_".join(map(str, ("streaming_sum", streams, *prefetch_bytes))),
         bindings=(
             Binding(name="data", memref=f"?x{ROW_WORDS}xi32", tensor=f"?x{ROW_WORDS}xi32"),
             Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),

@@ -14,8 +14,9 @@ from benchmarks.processes import run
 
 BUFFER_BYTES = 512 << 20
 DOT_ROWS = 64
-SHAPES = ((1, 0), (1, 2048), (2, 0), (2, 2048), (4, 0), (4, 1024))
-"""(streams, bytes asked for ahead) of the readers; the fastest one's figure is the machine's."""
+_EVERY_512 = (3072, 2560, 2048, 1536, 1024, 512)
+SHAPES = tuple((streams, ahead) for streams in (1, 2, 4) for ahead in ((), (2048,), _EVERY_512))
+"""(streams, how many bytes ahead they are asked for) of the readers; the fastest one's figure is the machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

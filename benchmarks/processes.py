@@ -1,7 +1,9 @@
-"""Fresh processes, measured through launch.py. Knows nothing of what they run."""
+"""Fresh processes, measured through launch.py, that end when we do. Knows nothing of what they run."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -39,22 +41,36 @@ class Run:
 def run(command: Sequence[str | Path], *, watch_memory: bool = False, timeout: float = 600) -> Run:
     """Run a command in a fresh process, the repository as its folder. Raises BenchmarkError where it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "launch.py"), *["--anonymous"] * watch_memory, *words],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BenchmarkError(f"{words[0]} could not be started: {done.stderr.strip()[-500:]}")
-    found = json.loads(done.stdout)
+    launch = [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "launch.py"), *["--anonymous"] * watch_memory]
+    try:
+        status, output, errors = run_group([*launch, *words], timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"not done after {timeout:.0f} s: {' '.join(words)}") from None
+    if status != 0:
+        raise BenchmarkError(f"{words[0]} could not be started: {errors.strip()[-500:]}")
+    found = json.loads(output)
     if found["status"] != 0:
         last = (found["stderr"].strip() or "no message").splitlines()[-1]
         raise BenchmarkError(f"status {found['status']} from: {' '.join(words)}: {last}")
     return _read(found)
+
+
+def run_group(command: Sequence[str], *, capture: bool = True, timeout: float | None = None) -> tuple[int, str, str]:
+    """(status, standard output, errors) of a command; not captured, all of it goes to our standard error.
+
+    The command is a process group of its own: whatever stops us (Ctrl-C, the timeout) ends all that it has started.
+    """
+    streams = subprocess.PIPE if capture else sys.stderr
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=streams, stderr=streams, text=True, start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            raise
+    return process.returncode, output or "", errors or ""
 
 
 def environment() -> dict[str, str]:

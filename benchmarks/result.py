@@ -17,7 +17,10 @@ VERSION = 1
 
 @dataclass(kw_only=True)
 class Result:
-    """weights, build_seconds: by the model's name. peaks: several a thread count, spread over the run."""
+    """weights, build_seconds: by the model's name. peaks: several a thread count, spread over the run.
+
+    failures: what was left out of `samples`, and why.
+    """
 
     machine: Machine
     command: str
@@ -26,6 +29,7 @@ class Result:
     peaks: list[Peaks] = field(default_factory=list)
     weights: dict[str, Weights] = field(default_factory=dict)
     build_seconds: dict[str, float] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property

@@ -38,7 +38,8 @@ class SharkpackEngine:
         """The process, and the values of each metric (see tasks.METRICS)."""
         if task.kind in ("cold-start", "memory"):
             return self._measure_command(task, threads)
-        words: list[str | Path] = ["--threads", str(threads), "--prompt", str(task.prompt)]
+        words: list[str | Path] = ["--threads", str(threads), "--context", str(task.context)]
+        words += ["--prompt", str(task.prompt)]
         words += ["--generated", str(task.generated), "--sequences", str(task.sequences), "--repeats", str(repeats)]
         found = run([sys.executable, "-m", "benchmarks.sharkpack_worker", self.bundle, task.kind, *words])
         return found, {"speed": json.loads(found.stdout)}

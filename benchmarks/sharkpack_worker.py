@@ -24,12 +24,13 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("kind", choices=("prefill", "decode", "batch"))
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--context", type=int, required=True)
     parser.add_argument("--prompt", type=int, required=True)
     parser.add_argument("--generated", type=int, default=0)
     parser.add_argument("--sequences", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=1)
     found = parser.parse_args()
-    with EndlessEngine.open(found.bundle, threads=found.threads) as engine:
+    with EndlessEngine.open(found.bundle, threads=found.threads, context=found.context) as engine:
         prompts = random_prompts(engine, found.sequences, found.prompt)
         if found.kind == "prefill":
             speeds = [prefill(engine, prompts[0]) for _ in range(found.repeats + 1)][1:]

@@ -6,7 +6,7 @@ from typing import Literal
 Kind = Literal["prefill", "decode", "batch", "cold-start", "memory"]
 
 CONTEXT = 2048
-"""Tokens of context that both engines have room for."""
+"""Tokens that both engines have room for, where a task does not need more."""
 
 PROMPT = "The capital of France is"
 
@@ -24,6 +24,11 @@ class Task:
     generated: int = 0
     sequences: int = 1
     skip_warm_up: bool = False
+
+    @property
+    def context(self) -> int:
+        """Tokens of one sequence that there has to be room for."""
+        return max(CONTEXT, self.prompt + self.generated + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ TASKS = {
         Task(name="prefill-512", kind="prefill", prompt=512),
         Task(name="decode-32", kind="decode", prompt=32, generated=128),
         Task(name="decode-1024", kind="decode", prompt=1024, generated=128),
+        Task(name="decode-4096", kind="decode", prompt=4096, generated=32),
         Task(name="batch-4", kind="batch", prompt=32, generated=64, sequences=4),
         Task(name="batch-8", kind="batch", prompt=32, generated=64, sequences=8),
         Task(name="cold-start", kind="cold-start", generated=1),

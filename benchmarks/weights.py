@@ -49,6 +49,14 @@ def count_macs(shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
     return sum(size for name, size in matrices.items() if name not in (HEAD, EMBEDDING)), head
 
 
+def trained_context(model: Path) -> int:
+    """Tokens of context that a GGUF file's model was trained on."""
+    from sharkpack.bundler.sources import open_source
+
+    with open_source(str(model)) as source:
+        return source.integer("context_length")
+
+
 def weights_of(model: Path, bundle: Path) -> Weights:
     """Counted from the GGUF file (products) and from the bundle built of it (bytes)."""
     from sharkpack.formats.gguf import GGUFFile

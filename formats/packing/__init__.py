@@ -1,10 +1,18 @@
 """The packed weight stream that kernels read: tiles of 16 rows, codes and their scales together (docs/format.md)."""
 
-from sharkpack.formats.packing.layout import LAYOUTS, ROWS_PER_TILE, PackedLayout, layout_named, packed_nbytes
+from sharkpack.formats.packing.layout import (
+    CACHE_LINE,
+    LAYOUTS,
+    ROWS_PER_TILE,
+    PackedLayout,
+    layout_named,
+    packed_nbytes,
+)
 from sharkpack.formats.packing.packer import ReadRows, RowOrder, pack, pack_rows, pack_slabs
 from sharkpack.formats.packing.unpacker import unpack, unpack_rows
 
 __all__ = [
+    "CACHE_LINE",
     "LAYOUTS",
     "ROWS_PER_TILE",
     "PackedLayout",

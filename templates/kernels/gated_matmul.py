@@ -37,7 +37,7 @@ class _GatedMatmul:
         self.activation, self.alike = activation, gate_layout == up_layout
         self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
         self.products = [Products(layout, k, quantized=True, remainder=False, x="x_") for layout in layouts]
-        self.tiles = RowTiles(n, sum(self.bytes))
+        self.tiles = RowTiles(n, sum(self.bytes), weights=2 if self.alike else 1)
 
     def write(self, e: Emitter) -> None:
         def outputs(tiles: list[str], token: str, count: int) -> None:

@@ -6,13 +6,14 @@ Works on several weight streams (rows of tiles) and several tokens at once; accu
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sharkpack.formats.packing import PackedLayout
+from sharkpack.formats.packing import CACHE_LINE, PackedLayout
 from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, super_scale, unpack_block
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
-PREFETCH_BYTES = 1024
-"""How far ahead of the products the weights are asked for."""
+FARTHEST_TOGETHER = 2048
+"""How far ahead the weights of several tokens' products are asked for at most: they take longer than a single one's,
+and hundreds of tokens find all but the first touch of a line for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,21 @@ class Products:
         def body(index: str, carried: list[str]) -> list[str]:
             offset = e.mul(index, self.layout.tile_bytes)
             bases = [stream.after(e, offset) for stream in streams]
-            self._prefetch(e, bases)
             return write_tile(bases, e.mul(index, self.layout.tile_k // 32), carried)
 
         return e.loop("%origin", e.index(count), 1, sums, F32, body)
 
-    def _prefetch(self, e: Emitter, bases: list[Stream]) -> None:
-        """Ask for a tile some way ahead: the products of a few tokens are over before its weights could come. (Those of
-        hundreds read it from a cache all but once, and lose some 2 % to asking.)"""
-        for base in bases:
-            for line in range(0, self.layout.tile_bytes, 64):
-                at = base.after(e, PREFETCH_BYTES + line)
-                kind = e.memref(at.weight)
-                e.do(f"memref.prefetch %{at.weight}[{at.at}], read, locality<3>, data : {kind}")
+    def _prefetch(self, e: Emitter, base: Stream, lines: range, tokens: list[str]) -> None:
+        """Ask for what is some way ahead of these cache lines of a tile, between the products and not all at once:
+        the lines that a core waits for are few, and its next loads would stand behind them."""
+        for distance in e.isa.prefetch_bytes:
+            if len(tokens) == 1 or distance <= FARTHEST_TOGETHER:
+                self._ask(e, base.after(e, distance), lines)
+
+    def _ask(self, e: Emitter, base: Stream, lines: range) -> None:
+        for line in lines:
+            at = base.after(e, CACHE_LINE * line)
+            e.do(f"memref.prefetch %{at.weight}[{at.at}], read, locality<3>, data : {e.memref(at.weight)}")
 
     def _simple_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
         each = self.layout.blocks_per_tile
@@ -89,9 +92,11 @@ class Products:
         self, e: Emitter, bases: list[Stream], block: str, tokens: list[str], sums: list[str], count: int
     ) -> list[str]:
         layout = self.layout
+        lines = layout.tile_bytes // CACHE_LINE
         for b in range(count):
             found: list[str] = []
             for i, base in enumerate(bases):
+                self._prefetch(e, base, range(b * lines // count, (b + 1) * lines // count), tokens)
                 codes = unpack_block(e, layout, base.weight, e.add(base.at, b * layout.block_bytes))
                 scale = block_scale(e, layout, base.weight, e.add(base.at, layout.scales_offset(b)))
                 minimum = halves(e, base.weight, e.add(base.at, layout.mins_offset(b))) if layout.has_min else None
@@ -108,6 +113,9 @@ class Products:
 
     def _super_tile(self, e: Emitter, bases: list[Stream], block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
+        for base in bases:
+            lines = range(layout.scales_offset() // CACHE_LINE, layout.tile_bytes // CACHE_LINE)
+            self._ask(e, base.after(e, layout.tile_bytes), lines)
         scale = [super_scale(e, layout, base.weight, base.at) for base in bases]
         negative = [
             e.op(f"arith.negf {halves(e, base.weight, e.add(base.at, layout.dmin_offset))} : {F32}")
@@ -119,7 +127,9 @@ class Products:
         def blocks(b: str, carried: list[str]) -> list[str]:
             found: list[str] = []
             for i, base in enumerate(bases):
-                codes = unpack_block(e, layout, base.weight, e.add(base.at, e.mul(b, layout.block_bytes)))
+                first = base.after(e, e.mul(b, layout.block_bytes))
+                self._prefetch(e, first, range(layout.block_bytes // CACHE_LINE), tokens)
+                codes = unpack_block(e, layout, base.weight, first.at)
                 scales, minimums = self._sub_scales(e, base, b, scale[i], negative[i])
                 mine = carried[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, scales, minimums, e.add(block, b), tokens, mine)

@@ -16,10 +16,11 @@ class RowTiles:
     """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile.
 
     kernel_bytes: what all workgroups of the kernel read, when that is more than this weight.
+    weights: how many weights a tile is read of side by side.
     """
 
-    def __init__(self, n: int, nbytes: int, kernel_bytes: int | None = None) -> None:
-        self.count = -(-n // 16)
+    def __init__(self, n: int, nbytes: int, kernel_bytes: int | None = None, *, weights: int = 1) -> None:
+        self.count, self.weights = -(-n // 16), weights
         group_bytes = min(GROUP_BYTES, (kernel_bytes or nbytes) // FEWEST_GROUPS)
         share = -(-group_bytes * self.count // nbytes)
         self.each = max(2, share - share % 2)
@@ -54,12 +55,12 @@ class RowTiles:
         self.side_by_side(e, first, last, single_tokens)
 
     def side_by_side(self, e: Emitter, first: str, last: str, write: Callable[[list[str]], None]) -> None:
-        """Have `write(tiles)` take all tiles, `streams` at a time, each from a part of its own.
+        """Have `write(tiles)` take all tiles, one for each stream at a time, each from a part of its own.
 
         Every stream is then one run of memory, which the hardware reads ahead of: neighbours taken in pairs would
         each jump over the other.
         """
-        streams = e.isa.streams
+        streams = max(1, e.isa.streams // self.weights)
         part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
 
         def one_of_each(i: str) -> None:

@@ -2,11 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks.llama_cpp import LlamaCppEngine, read_batched_bench, read_bench
-from benchmarks.llama_cpp_build import given
-from benchmarks.processes import BenchmarkError
 from benchmarks.tasks import TASKS, choose_tasks
 
 BENCH = """[
@@ -45,11 +41,6 @@ def test_batch_has_room() -> None:
 def test_only_the_bare_cold_start_skips_the_warm_up() -> None:
     skipping = [name for name, task in TASKS.items() if "--no-warmup" in ENGINE.command(task, 1, repeats=1)]
     assert skipping == ["cold-start-no-warm-up"]
-
-
-def test_refuses_a_folder_without_the_programs(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"has no llama-bench, .*: build them"):
-        given(tmp_path)
 
 
 def test_quick_takes_fewer_tasks_and_tokens() -> None:

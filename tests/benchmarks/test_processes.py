@@ -1,10 +1,18 @@
 """Measured processes: real ones, small."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks.processes import ROOT, BenchmarkError, run
+
+STARTS_ANOTHER = "import os, subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+"""A process that has one of its own, which would outlive it."""
 
 
 def test_measures_a_process() -> None:
@@ -35,3 +43,34 @@ def test_python_keeps_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
     code = "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
     assert run([sys.executable, "-c", code]).stdout == f"False {ROOT / 'build' / 'benchmarks' / 'bytecode'}\n"
+
+
+def test_what_takes_too_long_ends_with_all_it_started(tmp_path: Path) -> None:
+    code = f"import sys; sys.stdout = open({str(tmp_path / 'pid')!r}, 'w'); {STARTS_ANOTHER}"
+    with pytest.raises(BenchmarkError, match="not done after 1 s: "):
+        run([sys.executable, "-I", "-S", "-c", code], timeout=1)
+    assert ends(int((tmp_path / "pid").read_text()))
+
+
+def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
+    inner = f"import sys; sys.stdout = open({str(tmp_path / 'pid')!r}, 'w'); {STARTS_ANOTHER}"
+    outer = f"from benchmarks.processes import run; run([{sys.executable!r}, '-I', '-S', '-c', {inner!r}])"
+    with subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+    assert ends(int((tmp_path / "pid").read_text()))
+
+
+def ends(pid: int) -> bool:
+    """Whether a process is gone, or only waits to be collected, within two seconds."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(") ", 1)[1][0]
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
