@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from sharkpack.bundler.sources.json_file import read_bytes
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.tokenizer.added_tokens import with_added_tokens
+from sharkpack.bundler.tokenizer.loading_order import loading_order
 from sharkpack.bundler.tokenizer.rebuild import rebuild_tokenizer
 from sharkpack.bundler.tokenizer.rebuilt import RebuiltTokenizer
 from sharkpack.bundler.tokenizer.sentencepiece_model import read_sentencepiece_model
@@ -90,6 +91,8 @@ def _load_json(path: Path) -> _Loaded:
         raise SharkpackError(f"{path}: its decoder ({', '.join(sorted(kinds)) or 'none'}) is not supported")
     begin, end = _added_around(path, whole)
     plain = {**document, "truncation": None, "padding": None, "post_processor": None}
+    if document["model"].get("type") == "BPE":
+        plain["model"] = {**document["model"], "vocab": loading_order(document["model"]["vocab"])}
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
     return _Loaded(json=text, tokenizer=_parse(path, text), begin=begin, end=end)
 
