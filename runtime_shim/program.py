@@ -16,6 +16,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import Signature, TargetInfo
 from sharkpack.runtime_shim.arguments import Arguments, Row
 from sharkpack.runtime_shim.loading import load_modules
+from sharkpack.runtime_shim.memory import use_huge_pages
 from sharkpack.runtime_shim.weight_mapper import WeightMapper
 
 Entry = Literal["prefill", "decode"]
@@ -151,6 +152,8 @@ class _Native:
             raise SharkpackError(
                 f"no memory for a cache of {nbytes >> 20} MiB: ask for fewer pages or less context"
             ) from error
+        if self._mapper is not None:
+            use_huge_pages(buffer.map().asarray((nbytes,), np.dtype(np.uint8)).ctypes.data, nbytes)
         self._cache = rt.HalBufferView(buffer, shape, _ELEMENT_TYPES[signature.cache.dtype])
         self.arguments = Arguments(
             self._device.allocator,
