@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -11,17 +12,16 @@ from benchmarks.comparison_run import Plan, measure, requantised
 from benchmarks.llama_cpp_build import LlamaCpp, build_once, given
 from benchmarks.models import DEMO, FILES, find_model
 from benchmarks.plot import can_plot, write_plot
-from benchmarks.processes import ROOT, BenchmarkError
+from benchmarks.processes import WORK, BenchmarkError
 from benchmarks.report import markdown, print_result
 from benchmarks.result import write_json
 from benchmarks.tasks import TASKS, choose_tasks
-
-WORK = ROOT / "build" / "benchmarks"
 
 
 def main(words: list[str]) -> int:
     """Measure, print, write. Status 1: something was left out; 2: there is no result."""
     arguments = parse(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way, what was started has to end too
     log = Console(stderr=True, highlight=False)
     try:
         plan, llama_cpp = make_plan(arguments, words)

@@ -18,12 +18,11 @@ from rich.console import Console
 from benchmarks.llama_cpp_build import build_once, given
 from benchmarks.llama_cpp_logits import Floats, SavedLogits, divergences, normalise, read_logits, round_trip
 from benchmarks.models import DEMO, FILES, Model, find_model
-from benchmarks.processes import ROOT, BenchmarkError, run
+from benchmarks.processes import ROOT, WORK, BenchmarkError, run
 from benchmarks.sharkpack_engine import build_bundle
 
 POSITIONS = 256
 TOKENS = 2 * POSITIONS + 2
-WORK = ROOT / "build" / "benchmarks"
 EXACT = ("--activations", "float32", "--cache-dtype", "f32", "--batch-sizes", "1")
 DEFAULT = ("--batch-sizes", "1", "--cache-dtype")
 

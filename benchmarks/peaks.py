@@ -65,12 +65,13 @@ def _measure(threads: int, repeats: int) -> tuple[float, float]:
     import iree.runtime as rt
     import numpy as np
 
-    from benchmarks.peak_kernels import DOT_MACS_PER_ROW, DOT_TILES, ROW_WORDS, integer_dots, streaming_sum
+    from benchmarks.iree_module import TARGET, load, open_device
+    from benchmarks.peak_kernels import DOT_MACS_PER_ROW, DOT_TILES, ROW_WORDS, integer_dots, module_text, streaming_sum
 
-    device = _device(rt, threads)
+    device = open_device(threads)
     readers = [streaming_sum(*shape) for shape in SHAPES]
     dots = integer_dots()
-    module = _load(rt, device, [*readers, dots])
+    module = load(module_text([*readers, dots], TARGET.isa), device)
     data = np.ones((BUFFER_BYTES // 4 // ROW_WORDS, ROW_WORDS), np.int32)
     buffer = rt.asdevicearray(device, data)
     del data
@@ -79,24 +80,6 @@ def _measure(threads: int, repeats: int) -> tuple[float, float]:
     words = rt.asdevicearray(device, np.full((DOT_ROWS, 32), 0x01010101, np.int32))
     dot_seconds = _best(module[f"call_{dots.name}"], (codes, words), repeats)
     return BUFFER_BYTES / seconds, DOT_ROWS * DOT_MACS_PER_ROW / dot_seconds
-
-
-def _device(rt: Any, threads: int) -> Any:
-    if threads == 1:
-        return rt.get_device("local-sync")
-    rt.flags.parse_flags(f"--task_topology_group_count={threads}")
-    return rt.get_device("local-task")
-
-
-def _load(rt: Any, device: Any, kernels: list[Any]) -> Any:
-    from benchmarks.peak_kernels import module_text
-    from sharkpack.bundler.compiler import compile_module, host_cpu
-    from sharkpack.bundler.targets import best_of_host
-
-    target = best_of_host(*host_cpu())
-    config = rt.Config(device=device)
-    code = compile_module(module_text(kernels, target.isa), target)
-    return rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
 
 
 def _best(function: Any, arguments: tuple[Any, ...], repeats: int) -> float:

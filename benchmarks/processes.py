@@ -15,6 +15,9 @@ from typing import Any
 from benchmarks.launch import busy_seconds
 
 ROOT = Path(__file__).parent.parent
+WORK = ROOT / "build" / "benchmarks"
+"""Where bundles and results go, unless told otherwise."""
+
 QUIET_SHARE = 0.1
 
 
@@ -76,7 +79,7 @@ def run_group(command: Sequence[str], *, capture: bool = True, timeout: float | 
 def environment() -> dict[str, str]:
     """Ours, but Python keeps bytecode, as where a package is installed: compiling is no part of starting."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {"PYTHONPYCACHEPREFIX": str(ROOT / "build" / "benchmarks" / "bytecode")} | kept
+    return {"PYTHONPYCACHEPREFIX": str(WORK / "bytecode")} | kept
 
 
 def _read(found: dict[str, Any]) -> Run:

@@ -15,8 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import iree.runtime as rt
+import numpy as np
+
+from benchmarks.iree_module import TARGET, load, open_device
 from benchmarks.kernel_chain import Chain
 from benchmarks.models import FILES, find_model
+from sharkpack.bundler.options import BuildOptions
+from sharkpack.bundler.plan import make_plan
+from sharkpack.bundler.program import trace
+from sharkpack.bundler.sources import open_source
 
 LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Weights lie in pages of 2 MiB, as in a bundle that the page cache holds."""
@@ -50,11 +58,6 @@ def main(words: list[str]) -> int:
 
 def decode_step(source: Path) -> list[Chain]:
     """The kernels that `decode_bs1` calls, with how often."""
-    from sharkpack.bundler.options import BuildOptions
-    from sharkpack.bundler.plan import make_plan
-    from sharkpack.bundler.program import trace
-    from sharkpack.bundler.sources import open_source
-
     with open_source(str(source)) as model:
         plan = make_plan(model, BuildOptions(source=str(source), batch_sizes=(1,)))
         program = trace(plan.model, plan.options, plan.batch_sizes)
@@ -67,21 +70,11 @@ def decode_step(source: Path) -> list[Chain]:
 
 def measure(chains: list[Chain], threads: int, context: int, rounds: int) -> list[Line]:
     """Every chain once in each round."""
-    import iree.runtime as rt
-
-    from sharkpack.bundler.compiler import compile_module, host_cpu
-    from sharkpack.bundler.targets import best_of_host
-
-    target = best_of_host(*host_cpu())
-    if threads > 1:
-        rt.flags.parse_flags(f"--task_topology_group_count={threads}")
-    device = rt.get_device("local-task" if threads > 1 else "local-sync")
+    device = open_device(threads)
     ready = []
     for chain in chains:
-        config = rt.Config(device=device)
-        code = compile_module(chain.text(target.isa), target)
-        module = rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
-        arguments, weights = _arguments(rt, device, chain, context)
+        module = load(chain.text(TARGET.isa), device)
+        arguments, weights = _arguments(device, chain, context)
         line = Line(kernel=chain.kernel.name, calls=chain.count, weights=weights, seconds=[])
         ready.append((line, module["run"], arguments))
     for _ in range(rounds + 1):
@@ -92,10 +85,8 @@ def measure(chains: list[Chain], threads: int, context: int, rounds: int) -> lis
     return [line for line, _, _ in ready]
 
 
-def _arguments(rt: Any, device: Any, chain: Chain, context: int) -> tuple[list[Any], int]:
+def _arguments(device: Any, chain: Chain, context: int) -> tuple[list[Any], int]:
     """Device arrays for a chain, and the bytes that the calls read of their own (of a table, next to none)."""
-    import numpy as np
-
     tensors = {b.name: b.tensor for b in chain.kernel.bindings}
     pages = context // 16 + 2
     given = {
