@@ -67,13 +67,15 @@ def token_bytes(bundle: Path) -> int:
 def table(grown: list[Growth], threads: int) -> str:
     """Medians; GB/s is what the longest context's cache has more than the shortest one's, over the time it adds."""
     lengths = list(grown[0].milliseconds)
-    heads = ["cache", "threads", "bytes a token", *(f"ms after {n:,}" for n in lengths), "more cache, MB", "GB/s"]
+    heads = ["cache", "threads", "bytes a token", *(f"ms after {n:,}" for n in lengths)]
+    heads += ["more cache, MB", "GB/s"] * (len(lengths) > 1)
     rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for each in grown:
         medians = [statistics.median(each.milliseconds[n]) for n in lengths]
-        more = (max(lengths) - min(lengths)) * each.token_bytes
         cells = [each.cache_dtype, str(threads), f"{each.token_bytes:,}", *(f"{value:.2f}" for value in medians)]
-        cells += [f"{more / 1e6:.0f}", f"{more / 1e6 / (medians[-1] - medians[0]):.1f}"]
+        if len(lengths) > 1:
+            more = (lengths[-1] - lengths[0]) * each.token_bytes / 1e6
+            cells += [f"{more:.0f}", f"{more / (medians[-1] - medians[0]):.1f}"]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
