@@ -188,10 +188,11 @@ class Emitter:
 
         self.loop(low, high, step, (), F32, without_values)
 
-    def branch(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+    def branch(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
         """`scf.if` without results."""
         self.do(f"scf.if {condition} {{")
         then()
-        self.do("} else {")
-        otherwise()
+        if otherwise:
+            self.do("} else {")
+            otherwise()
         self.do("}")

@@ -11,10 +11,6 @@ from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, su
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 
-FARTHEST_TOGETHER = 2048
-"""How far ahead the weights of several tokens' products are asked for at most: they take longer than a single one's,
-and hundreds of tokens find all but the first touch of a line for nothing."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -64,10 +60,17 @@ class Products:
 
     def _prefetch(self, e: Emitter, base: Stream, lines: range, tokens: list[str]) -> None:
         """Ask for what is some way ahead of these cache lines of a tile, between the products and not all at once:
-        the lines that a core waits for are few, and its next loads would stand behind them."""
-        for distance in e.isa.prefetch_bytes:
-            if len(tokens) == 1 or distance <= FARTHEST_TOGETHER:
+        the lines that a core waits for are few, and its next loads would stand behind them. Of many tokens only the
+        first find the weights in memory, and the others in a cache."""
+
+        def ask() -> None:
+            for distance in e.isa.prefetch_bytes:
                 self._ask(e, base.after(e, distance), lines)
+
+        if len(tokens) == 1:
+            ask()
+        else:
+            e.branch(e.op(f"arith.cmpi eq, {tokens[0]}, %origin : index"), ask)
 
     def _ask(self, e: Emitter, base: Stream, lines: range) -> None:
         for line in lines:
