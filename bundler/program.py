@@ -23,6 +23,9 @@ from sharkpack.templates.recipe import CausalModel, ModelOptions, last_rows
 PARAMETER_SCOPE = "model"
 OPERATOR_PREFIX = f"torch.{NAMESPACE}."
 
+EXAMPLE_TOKENS, EXAMPLE_PAGES = 7, 3
+"""Of a call that is traced: what torch takes neither for a constant nor for another size."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -85,20 +88,25 @@ def _arguments(model: CausalModel, options: ModelOptions, size: int, tokens: int
         torch.zeros(size, tokens, dtype=torch.int64),
         whole,
         whole + 1,
-        torch.zeros(size, 3, dtype=torch.int64),
+        torch.zeros(size, EXAMPLE_PAGES, dtype=torch.int64),
         cache,
     )
 
 
 def _dynamic(options: ModelOptions) -> tuple[Any, Any]:
-    width = torch.export.Dim("table_width", min=1, max=-(-options.context_length // options.page_size) + 1)
+    width = _dimension("table_width", -(-options.context_length // options.page_size) + 1, EXAMPLE_PAGES)
     return width, torch.export.Dim("pages", min=2, max=2**31)
+
+
+def _dimension(name: str, largest: int, example: int) -> Any:
+    """From 1 to the largest; a range has to hold the example, however short the context."""
+    return torch.export.Dim(name, min=1, max=max(largest, example))
 
 
 def _export_prefill(programs: Any, model: CausalModel, options: ModelOptions, size: int) -> None:
     width, pages = _dynamic(options)
-    length = torch.export.Dim("length", min=1, max=options.context_length)
-    tokens, starts, lens, ids, cache = _arguments(model, options, size, 7)
+    length = _dimension("length", options.context_length, EXAMPLE_TOKENS)
+    tokens, starts, lens, ids, cache = _arguments(model, options, size, EXAMPLE_TOKENS)
 
     @programs.export_program(
         args=(tokens, starts, lens, ids, cache),
@@ -126,9 +134,9 @@ def _export_decode(programs: Any, model: CausalModel, options: ModelOptions, siz
 
 
 def _export_head(programs: Any, model: CausalModel, options: ModelOptions) -> None:
-    rows = torch.export.Dim("rows", min=1, max=options.context_length)
+    rows, example = _dimension("rows", options.context_length, EXAMPLE_TOKENS), torch.zeros(EXAMPLE_TOKENS, model.dim)
 
-    @programs.export_program(args=(torch.zeros(7, model.dim),), dynamic_shapes=({0: rows},), name="head", strict=False)
+    @programs.export_program(args=(example,), dynamic_shapes=({0: rows},), name="head", strict=False)
     def head(m, hidden):  # type: ignore[no-untyped-def]
         return m.head(hidden)
 

@@ -53,6 +53,13 @@ def _results(text: str, name: str) -> str:
     return str(found)
 
 
+@pytest.mark.parametrize("context", [1, 6])
+def test_contexts_shorter_than_the_example_of_a_trace(tmp_path: Path, context: int) -> None:
+    options = replace(OPTIONS, context_length=context)
+    program = trace(_model(tmp_path, "llama", options), options, (1,))
+    assert program.entry_points == ("prefill_bs1", "decode_bs1", "head")
+
+
 def test_no_operator_of_ours_is_left(llama: tuple[CausalModel, Program]) -> None:
     _, program = llama
     assert "torch.sharkpack" not in program.text
