@@ -18,6 +18,8 @@ def check_output(output: Path, source: str, *, force: bool) -> None:
     """Raise SharkpackError unless `output` can be written: never over its `source`, over another file by `force`."""
     if output.is_dir():
         raise SharkpackError(f"output {output} is a directory; give the name of a file with -o")
+    if output.exists() and not output.is_file():
+        raise SharkpackError(f"output {output} is a device or a pipe; give the name of a file with -o")
     if not output.parent.is_dir():
         raise SharkpackError(f"folder {output.parent} does not exist; make it first, or choose another with -o")
     if output.exists() and Path(source).exists() and output.samefile(source):

@@ -97,6 +97,10 @@ class OutputFile:
     def _refuse_existing(self) -> None:
         if self._path.is_dir():
             raise SharkpackError(f"{self._path} is a folder; name a file to write")
+        if self._path.exists() and not self._path.is_file():
+            raise SharkpackError(
+                f"{self._path} is a device or a pipe, which a file would replace; name a file to write"
+            )
         if self._path.exists() and not self._overwrite:
             raise SharkpackError(f"{self._path} exists already; name another file, or ask to overwrite it")
 

@@ -1,5 +1,6 @@
 """Where a build goes, and one sentence for each place where it cannot."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_output_is_a_directory(source: Path) -> None:
     message = f"output {folder} is a directory; give the name of a file with -o"
     assert _refusal(source, output=folder) == message
     assert _refusal(source, output=folder, force=True) == message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("force", [False, True])
+def test_output_is_no_file(source: Path, force: bool) -> None:
+    """A file put in the place of /dev/null would be the end of it for the whole machine."""
+    pipe = source.parent / "pipe"
+    os.mkfifo(pipe)
+    message = f"output {pipe} is a device or a pipe; give the name of a file with -o"
+    assert _refusal(source, output=pipe, force=force) == message
 
 
 def test_output_in_a_folder_that_is_not_there(source: Path) -> None:

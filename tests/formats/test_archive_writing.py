@@ -63,6 +63,13 @@ def test_folder_as_output_is_refused(tmp_path: Path) -> None:
         sample_bundle.write_sample_bundle(tmp_path, overwrite=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_pipe_as_output_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SharkpackError, match="is a device or a pipe"):
+        sample_bundle.write_sample_bundle(tmp_path / "pipe", overwrite=True)
+
+
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SharkpackError, match=r"nowhere/x\.shark: cannot write: No such file or directory"):
         sample_bundle.write_sample_bundle(tmp_path / "nowhere" / "x.shark")
