@@ -114,9 +114,11 @@ COPIES = re.compile(r"stream\.(?:cmd\.copy|cmd\.fill|async\.clone|async\.copy|as
 @pytest.mark.supports("architecture")
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "stablelm", "qwen2moe"])
 def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
-    """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own."""
+    """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own; what
+    kernels do inside does not matter there, and they are empty."""
     program = trace(_model(tmp_path, architecture), OPTIONS, (2,))
-    functions = _stream_functions(program.link(PORTABLE))
+    empty = replace(program, kernels=tuple(replace(kernel, body=lambda emitter: None) for kernel in program.kernels))
+    functions = _stream_functions(empty.link(PORTABLE))
     for name in program.entry_points[:-1]:
         assert functions[f"{name}$async"].count("stream.cmd.dispatch") > 20
         assert not COPIES.findall(functions[f"{name}$async"]), name

@@ -23,7 +23,7 @@ OPTIONS = ("--batch-sizes", "1", "--context", "64", "--target", "x86-64-v2", "--
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("cached") / "tiny.gguf", layers=1)
+    return write_tiny_gguf(tmp_path_factory.mktemp("cached") / "tiny.gguf", quantization="F32", layers=1)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_another_vocabulary_and_template_take_the_same_code(
     filled: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     texts = {"general.name": "Renamed", "tokenizer.chat_template": "{{ messages[0]['content'] }}"}
-    renamed = write_tiny_gguf(tmp_path / "renamed.gguf", layers=1, seed=1, metadata=texts)
+    renamed = write_tiny_gguf(tmp_path / "renamed.gguf", quantization="F32", layers=1, seed=1, metadata=texts)
     output = tmp_path / "renamed.shark"
     assert _found(_report(renamed, output, capfd)) == (True, False)
     assert output.read_bytes() != _outputs(filled)[0].read_bytes()

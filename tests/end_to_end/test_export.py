@@ -19,7 +19,7 @@ OPTIONS = ("--batch-sizes", "1", "--context", "64", "--activations", "float32", 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("export") / "tiny.gguf", layers=1)
+    return write_tiny_gguf(tmp_path_factory.mktemp("export") / "tiny.gguf", quantization="F32", layers=1)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ EXACT = ("--activations", "float32", "--cache-dtype", "f32", "--batch-sizes", "1
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_gguf(tmp_path_factory.mktemp("reference") / "tiny.gguf", "qwen2", layers=1)
+    return write_tiny_gguf(tmp_path_factory.mktemp("reference") / "tiny.gguf", "qwen2", "F32", layers=1)
 
 
 def test_it_computes_what_the_program_does(tiny: Path) -> None:

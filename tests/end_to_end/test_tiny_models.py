@@ -74,8 +74,9 @@ CASES = {
         types={"attn_k": "IQ4_NL", "ffn_gate": "MXFP4", "ffn_up": "TQ2_0", "ffn_down": "TQ1_0", "attn_output": "Q3_K"}
         | {"output": "IQ4_NL", "token_embd": "MXFP4"},
     ),
-    "gemma3": Case(architecture="gemma3", quantization="Q5_0", types={"token_embd": "Q8_0", "ffn_down": "Q4_0"}),
-    "gemma2": Case(architecture="gemma2", quantization="Q8_0", types={"attn_v": "Q5_1"}),
+    # What these show is the architecture: products in float32 are soon compiled.
+    "gemma3": Case(architecture="gemma3", quantization="F32", types={"token_embd": "Q8_0"}),
+    "gemma2": Case(architecture="gemma2", quantization="F32", types={"attn_v": "Q4_0", "ffn_down": "Q4_0"}),
     "qwen2moe": Case(
         architecture="qwen2moe", quantization="Q4_1", types={"ffn_gate_exps": "Q8_0", "ffn_up_exps": "F16"}
     ),
@@ -129,10 +130,10 @@ def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:
     return tokens[-count:] if count else []
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma3"])
-def test_an_8_bit_cache_is_what_the_recipe_quantises(name: str, tmp_path: Path) -> None:
-    """Prefill and decode; a rounding that falls on the other side of a tie costs far less than the rounding itself."""
-    source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
+def test_an_8_bit_cache_is_what_the_recipe_quantises(tmp_path: Path) -> None:
+    """Prefill and decode, in layers with windows and without; a rounding that falls on the other side of a tie costs
+    far less than the rounding itself."""
+    source, path = CASES["gemma3"].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
     options = ("--activations", "float32", "--cache-dtype", "i8", "--batch-sizes", "1", "--page-size", str(PAGE_SIZE))
     assert build(source, "-o", path, *options, "--context", "64") == 0
     expected, exact = _recipe_logits(source, TOKENS, "i8"), _recipe_logits(source, TOKENS)
@@ -146,7 +147,7 @@ def test_an_8_bit_cache_is_what_the_recipe_quantises(name: str, tmp_path: Path) 
     assert float(np.abs(found - expected).max()) < 0.2 * effect
 
 
-@pytest.mark.parametrize("name", ["qwen2-tables", "gemma2", "gemma3", "qwen2moe"])
+@pytest.mark.parametrize("name", ["qwen2-tables", "gemma2", "qwen2moe"])
 def test_int8_activations_are_close(name: str, tmp_path: Path) -> None:
     source, path = CASES[name].write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
     assert build(source, "-o", path, "--batch-sizes", "1", "--context", "64") == 0

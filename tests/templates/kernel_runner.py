@@ -1,6 +1,8 @@
 """Compiles kernels alone and calls them with numpy arrays: what the kernel tests share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import iree.compiler as compiler
 import iree.runtime as rt
@@ -53,17 +55,29 @@ def module_text(kernels: Sequence[Kernel], isa: Isa) -> str:
 
 
 class KernelRunner:
-    """Some kernels compiled for one instruction set, callable with numpy arrays and torch tensors."""
+    """Some kernels compiled for one instruction set, callable with numpy arrays and torch tensors.
+
+    They are compiled as two modules at once: of one, the compiler makes code in one thread.
+    """
 
     def __init__(self, kernels: Sequence[Kernel], isa: Isa) -> None:
-        flags = FLAGS.get(isa.name, HOST)
-        code = compiler.compile_str(module_text(kernels, isa), extra_args=list(flags))
         config = rt.Config("local-sync")
-        self.module = rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
+        halves = [half for half in (kernels[::2], kernels[1::2]) if half]
+        with ThreadPoolExecutor() as threads:
+            codes = threads.map(lambda half: _compile(half, isa), halves)
+        self.functions: dict[str, Callable[..., Any]] = {}
+        for half, code in zip(halves, codes, strict=True):
+            module = rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, code), config)
+            self.functions |= {kernel.name: module[f"call_{kernel.name}"] for kernel in half}
 
     def __call__(self, kernel: Kernel, *arguments: object) -> list[np.ndarray]:
         """Scalars as ints, tensors as numpy arrays or torch tensors; returns the outputs."""
         values = [a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments]
-        found = self.module[f"call_{kernel.name}"](*values)
+        found = self.functions[kernel.name](*values)
         found = found if isinstance(found, tuple) else (found,)
         return [np.array(item.to_host()) for item in found]
+
+
+def _compile(kernels: Sequence[Kernel], isa: Isa) -> bytes:
+    code: bytes = compiler.compile_str(module_text(kernels, isa), extra_args=list(FLAGS.get(isa.name, HOST)))
+    return code

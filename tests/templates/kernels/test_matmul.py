@@ -14,7 +14,7 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import Activations, Product, joint_matmul, matmul
-from tests.templates.kernel_runner import KernelRunner, isas_here
+from tests.templates.kernel_runner import KernelRunner, isas_here, unlike_isas_here
 from tests.templates.weights import Matrix, error, matrix_of, random_matrix
 
 ISAS = pytest.mark.parametrize("isa", isas_here(), ids=lambda isa: isa.name)
@@ -188,7 +188,7 @@ JOINT: tuple[tuple[str, Activations, int, bool], ...] = (
 """Products of one kernel: shapes, layouts and precisions that differ."""
 
 
-@ISAS
+@pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
 def test_products_in_one_kernel_are_each_the_same(isa: Isa) -> None:
     k, random = 256, torch.Generator().manual_seed(2)
     parts = [
