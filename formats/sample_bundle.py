@@ -68,18 +68,20 @@ def sample_manifest(members: Sequence[Member]) -> Manifest:
             eos_token="</s>",
         ),
         parameters=(ParameterFile(path=PARAMETERS_PATH, scope="model"),),
-        targets=(
-            TargetInfo(
-                id="generic",
-                path=MODULE_PATH,
-                driver="local",
-                architecture="x86_64",
-                cpu_features=(),
-                priority=10,
-                compile_flags=("--iree-opt-level=O2",),
-            ),
-        ),
+        targets=(_target(),),
         members=tuple(members),
+    )
+
+
+def _target() -> TargetInfo:
+    return TargetInfo(
+        id="generic",
+        path=MODULE_PATH,
+        driver="local",
+        architecture="x86_64",
+        cpu_features=(),
+        priority=10,
+        compile_flags=("--iree-opt-level=O2",),
     )
 
 

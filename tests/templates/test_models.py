@@ -128,35 +128,9 @@ def test_ggml_gelu_is_chosen_for_gguf(folder: Path) -> None:
 
 def _reference(source: SourceModel, *, divisors: Tensor | None = None, **scaling: Any) -> Any:
     """Its forward; `divisors` of Llama's frequencies, `scaling` as transformers' rope parameters have it."""
-    layers, heads = source.integer("block_count"), source.integer("attention.head_count")
-    head_dim = source.tensor("blk.0.attn_q.weight").shape[0] // heads
-    shared = {
-        "hidden_size": source.integer("embedding_length"),
-        "intermediate_size": source.integer("feed_forward_length"),
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": source.integer("attention.head_count_kv"),
-        "head_dim": head_dim,
-        "vocab_size": source.tensor("token_embd.weight").shape[0],
-        "rms_norm_eps": source.floating("attention.layer_norm_rms_epsilon"),
-        "max_position_embeddings": source.integer("context_length"),
-        "tie_word_embeddings": "output.weight" not in source.tensors,
-        "attn_implementation": "eager",
-    }
-    weights = _renamed(source)
+    shared, weights = _config(source), _renamed(source)
     if source.architecture == "gemma3":
-        config = transformers.Gemma3TextConfig(
-            **shared,
-            query_pre_attn_scalar=head_dim,
-            sliding_window=source.integer("attention.sliding_window"),
-            layer_types=[("full" if i % 6 == 5 else "sliding") + "_attention" for i in range(layers)],
-            rope_parameters={
-                "full_attention": {"rope_type": "default", "rope_theta": 1e6},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
-            },
-            hidden_activation="gelu_pytorch_tanh",
-        )
-        model: Any = transformers.Gemma3ForCausalLM(config)
+        model: Any = transformers.Gemma3ForCausalLM(_gemma3(source, shared))
         weights = {name: w - 1 if "norm" in name else w for name, w in weights.items()}
     else:
         rope = {"rope_type": "default", "rope_theta": 1e4} | scaling
@@ -170,6 +144,38 @@ def _reference(source: SourceModel, *, divisors: Tensor | None = None, **scaling
     if divisors is not None:
         model.model.rotary_emb.inv_freq /= divisors
     return torch.no_grad()(model.eval().forward)
+
+
+def _config(source: SourceModel) -> dict[str, Any]:
+    """What transformers' configs of all these architectures have."""
+    heads = source.integer("attention.head_count")
+    return {
+        "hidden_size": source.integer("embedding_length"),
+        "intermediate_size": source.integer("feed_forward_length"),
+        "num_hidden_layers": source.integer("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": source.integer("attention.head_count_kv"),
+        "head_dim": source.tensor("blk.0.attn_q.weight").shape[0] // heads,
+        "vocab_size": source.tensor("token_embd.weight").shape[0],
+        "rms_norm_eps": source.floating("attention.layer_norm_rms_epsilon"),
+        "max_position_embeddings": source.integer("context_length"),
+        "tie_word_embeddings": "output.weight" not in source.tensors,
+        "attn_implementation": "eager",
+    }
+
+
+def _gemma3(source: SourceModel, shared: dict[str, Any]) -> Any:
+    return transformers.Gemma3TextConfig(
+        **shared,
+        query_pre_attn_scalar=shared["head_dim"],
+        sliding_window=source.integer("attention.sliding_window"),
+        layer_types=[("full" if i % 6 == 5 else "sliding") + "_attention" for i in range(shared["num_hidden_layers"])],
+        rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 1e6},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+        },
+        hidden_activation="gelu_pytorch_tanh",
+    )
 
 
 @cache
