@@ -5,9 +5,10 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
+
+from tests.loopback import served
 
 
 @dataclass(eq=False)
@@ -21,16 +22,9 @@ class PackageIndex:
 
     @contextmanager
     def serving(self) -> Iterator["PackageIndex"]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"index": self}))
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_port}/simple"
-        try:
+        with served(type("Handler", (_Handler,), {"index": self})) as url:
+            self.url = f"{url}/simple"
             yield self
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
 
 def wheel(name: str, version: str, files: Mapping[str, bytes]) -> tuple[str, bytes]:

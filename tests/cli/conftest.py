@@ -1,33 +1,15 @@
 """A toy bundle that really runs, and the command line called in this process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sharkpack.cli.main import main
+from tests.outcome import Outcome
 from tests.runtime_shim.toy_bundle import ToyBundle
 from tests.runtime_shim.toy_language import CHAT_TEMPLATE
 from tests.runtime_shim.toy_program import compile_toy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one command line did."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The message of a failure that printed its one line and nothing else."""
-        assert (self.status, self.out) == (2, "")
-        assert self.err.startswith("error: ")
-        assert self.err.count("\n") == 1
-        return self.err.removeprefix("error: ").removesuffix("\n")
-
 
 Sharkpack = Callable[..., Outcome]
 

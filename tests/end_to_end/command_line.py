@@ -4,30 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sharkpack.cli.main import main
+from tests.outcome import Outcome
 
 SHARKPACK = (sys.executable, "-m", "sharkpack.cli.main")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one command line did."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The message of a failure that printed its one line and nothing else."""
-        assert (self.status, self.out) == (2, ""), self
-        assert self.err.startswith("error: "), self
-        assert self.err.count("\n") == 1, self
-        return self.err.removeprefix("error: ").removesuffix("\n")
 
 
 def sharkpack(

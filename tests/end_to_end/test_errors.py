@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.bundle_edits import with_manifest
-from tests.end_to_end.command_line import Outcome, build, sharkpack
+from tests.end_to_end.command_line import build, sharkpack
+from tests.outcome import Outcome
 from tests.tiny_models import write_tiny_gguf
 
 Change = Callable[[dict[str, Any]], object]
