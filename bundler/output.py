@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sharkpack.bundler.models import is_remote, remote_name
 from sharkpack.bundler.options import BuildOptions
+from sharkpack.bundler.sources.gguf_parts import whole_name
 from sharkpack.formats.errors import SharkpackError
 
 
@@ -29,11 +30,11 @@ def check_output(output: Path, source: str, *, force: bool) -> None:
 
 
 def default_output(argument: str) -> Path:
-    """model.shark for model.gguf and for the folder model; for a model that is fetched, here, under its name."""
+    """model.shark for model.gguf, for its parts and for the folder model; a fetched model's is here, under its name."""
     if is_remote(argument):
         return Path(f"{remote_name(argument)}.shark")
     source = Path(argument)
     if not source.is_dir():
-        return source.with_suffix(".shark")
+        return source.with_name(whole_name(source.name)).with_suffix(".shark")
     folder = source.resolve() if source.name in ("", "..") else source
     return folder.with_name(f"{folder.name}.shark")

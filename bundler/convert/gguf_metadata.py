@@ -6,6 +6,7 @@ from typing import Any
 
 from sharkpack.bundler.convert.gguf_tokenizer import tokenizer_keys
 from sharkpack.bundler.quantize import SCHEMES
+from sharkpack.bundler.sources.gguf_parts import PREFIX as PARTS
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.formats.gguf import GGUFFile
@@ -22,7 +23,7 @@ def gguf_metadata(source: SourceModel) -> dict[str, bytes]:
         values.setdefault("general.file_type", _file_type(source))
         return {key: encode_value(value) for key, value in (values | tokenizer_keys(source.tokenizer)).items()}
     with GGUFFile.open(source.path) as file:
-        kept = {key: file.encoded(key) for key in file.metadata}
+        kept = {key: file.encoded(key) for key in file.metadata if not key.startswith(PARTS)}
         changed = {key: source.metadata[key] for key in _CHANGING if source.metadata.get(key) != file.metadata.get(key)}
         return kept | {key: encode_value(value) for key, value in changed.items()}
 

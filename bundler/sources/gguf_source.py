@@ -1,9 +1,11 @@
-"""A GGUF file as a source model. Knows GGUF's general keys, not what an architecture's own keys mean."""
+"""A GGUF file, or the parts of one, as a source model. Knows GGUF's general keys, not an architecture's own."""
 
 import os
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
+from sharkpack.bundler.sources.gguf_parts import close_parts, open_parts, whole_name
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_source import read_tokenizer_source
@@ -13,37 +15,38 @@ from sharkpack.formats.gguf import GGUFFile, GGUFTensor
 
 
 def open_gguf(path: str | os.PathLike[str]) -> SourceModel:
-    """Open the GGUF model at `path`, reading its header only.
+    """Open the GGUF model at `path`, the first of its parts if it has several, reading headers only.
 
-    Raises SharkpackError when it is not a whole GGUF file, or not a whole language model (an adapter, one part of a
-    split model, no vocabulary).
+    Raises SharkpackError when it is not a whole GGUF file, or not a whole language model (an adapter, parts missing,
+    no vocabulary).
     """
-    file = GGUFFile.open(path)
+    files = open_parts(path)
     try:
-        return _describe(file)
+        return _describe(files)
     except BaseException:
-        file.close()
+        close_parts(files)
         raise
 
 
-def _describe(file: GGUFFile) -> SourceModel:
+def _describe(files: tuple[GGUFFile, ...]) -> SourceModel:
+    file = files[0]
     metadata = Metadata(path=file.path, values=file.metadata)
     _check_whole_model(metadata)
     return SourceModel(
         kind="gguf",
         path=file.path,
-        files=(file.path,),
+        files=tuple(each.path for each in files),
         origin=file.path.name,
-        size=file.size,
+        size=sum(each.size for each in files),
         architecture=metadata.text("general.architecture"),
-        name=metadata.text("general.name", "") or file.path.stem,
-        quantization=_quantization(metadata, file),
+        name=metadata.text("general.name", "") or Path(whole_name(file.path.name)).stem,
+        quantization=_quantization(metadata, files),
         license=metadata.text("general.license", None),
         ggml_row_order=True,
         tokenizer=read_tokenizer_source(metadata),
-        tensors={name: _tensor(file, tensor) for name, tensor in file.tensors.items()},
+        tensors={name: _tensor(each, tensor) for each in files for name, tensor in each.tensors.items()},
         metadata=file.metadata,
-        close=file.close,
+        close=partial(close_parts, files),
     )
 
 
@@ -51,21 +54,15 @@ def _check_whole_model(metadata: Metadata) -> None:
     kind = metadata.text("general.type", "model")
     if kind != "model":
         raise SharkpackError(f"{metadata.path}: holds one of type '{kind}', not a model of its own")
-    parts = metadata.integer("split.count", 1)
-    if parts > 1:
-        raise SharkpackError(
-            f"{metadata.path}: one of {parts} parts of a split model; "
-            "merge them into one file first (llama-gguf-split --merge)"
-        )
 
 
-def _quantization(metadata: Metadata, file: GGUFFile) -> str:
-    """What the file calls its quantisation; failing that, the type that most of its bytes have."""
+def _quantization(metadata: Metadata, files: tuple[GGUFFile, ...]) -> str:
+    """What the model calls its quantisation; failing that, the type that most of its bytes have."""
     name = FILE_TYPES.get(metadata.integer("general.file_type", -1))
     if name is not None:
         return name
     sizes: Counter[str] = Counter()
-    for tensor in file.tensors.values():
+    for tensor in (tensor for file in files for tensor in file.tensors.values()):
         sizes[tensor.type_name] += tensor.nbytes
     return max(sizes, key=lambda name: (sizes[name], name), default="F32")
 

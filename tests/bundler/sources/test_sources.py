@@ -139,7 +139,7 @@ def test_the_vocabulary_is_kept_as_the_file_has_it(source: SourceModel) -> None:
     ("overrides", "message"),
     [
         ({"general.type": "adapter"}, "holds one of type 'adapter', not a model of its own"),
-        ({"split.count": 3}, "one of 3 parts of a split model; merge them into one file first"),
+        ({"split.count": 3}, "part 1 of 3; to find the others, it has to be named as it was: NAME-00001-of-00003.gguf"),
         ({"tokenizer.ggml.tokens": None}, "the metadata has no 'tokenizer.ggml.tokens', which this model needs"),
         ({"tokenizer.ggml.tokens": [1, 2]}, "'tokenizer.ggml.tokens' is an array of 2; expected an array of strings"),
         (
