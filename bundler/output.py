@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sharkpack.bundler.models import is_remote, remote_name
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.sources.gguf_parts import whole_name
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.gguf_part_names import whole_name
 
 
 def output_file(options: BuildOptions) -> Path:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from sharkpack.bundler.models.location import Location
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.gguf_part_names import part_names, whole_name
 
 PREFIX = "hf:"
 CHECKPOINT_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "README.md")
@@ -31,8 +32,8 @@ class HubReference:
 
     @property
     def name(self) -> str:
-        """Of the model: that of the file, else of the repository."""
-        return Path(self.file).stem if self.file else self.repo.partition("/")[2]
+        """Of the model: that of the file, less the number of a part, else of the repository."""
+        return Path(whole_name(self.file)).stem if self.file else self.repo.partition("/")[2]
 
 
 def parse_reference(text: str) -> HubReference:
@@ -55,7 +56,10 @@ def fetch_from_hub(reference: HubReference, *, bars: bool) -> Location:
         raise SharkpackError("models of the hub need huggingface_hub: pip install 'sharkpack[build]'") from error
     with _sentences(reference), _progress_bars(bars):
         if reference.file is not None:
-            path = Path(huggingface_hub.hf_hub_download(reference.repo, reference.file, revision=reference.revision))
+            path, *_ = (
+                Path(huggingface_hub.hf_hub_download(reference.repo, name, revision=reference.revision))
+                for name in part_names(reference.file)
+            )
         else:
             path = Path(
                 huggingface_hub.snapshot_download(

@@ -1,17 +1,15 @@
 """The files of a GGUF model: one, or the parts into which llama-gguf-split cuts it. Knows what tells parts apart."""
 
 import os
-import re
 from pathlib import Path
 
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.gguf import GGUFFile
+from sharkpack.formats.gguf_part_names import part_names
 
 PREFIX = "split."
 """Of the keys that tell parts from a whole file."""
-
-_NAME = re.compile(r"(.+)-\d{5}-of-\d{5}\.gguf")
 
 
 def open_parts(path: str | os.PathLike[str]) -> tuple[GGUFFile, ...]:
@@ -39,25 +37,18 @@ def close_parts(files: "list[GGUFFile] | tuple[GGUFFile, ...]") -> None:
         file.close()
 
 
-def whole_name(name: str) -> str:
-    """The name of the model that a file so named is a part of: model.gguf for model-00001-of-00003.gguf."""
-    part = _NAME.fullmatch(name)
-    return name if part is None else f"{part[1]}.gguf"
-
-
 def _other_parts(first: GGUFFile, count: int) -> list[Path]:
     if count <= 1:
         return []
-    name, number = _NAME.fullmatch(first.path.name), _integer(first, "no", 0)
-    if name is None:
+    names, number = part_names(first.path.name), _integer(first, "no", 0)
+    if len(names) != count:
         raise SharkpackError(
             f"{first.path}: part {number + 1} of {count}; to find the others, it has to be named as it was: "
             f"NAME-{number + 1:05}-of-{count:05}.gguf"
         )
-    names = [first.path.with_name(f"{name[1]}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1)]
-    if number or first.path.name != names[0].name:
-        raise SharkpackError(f"{first.path}: part {number + 1} of {count}; name the first, {names[0].name}")
-    return names[1:]
+    if number or first.path.name != names[0]:
+        raise SharkpackError(f"{first.path}: part {number + 1} of {count}; name the first, {names[0]}")
+    return [first.path.with_name(name) for name in names[1:]]
 
 
 def _check_part(file: GGUFFile, number: int, count: int) -> None:

@@ -5,13 +5,14 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from sharkpack.bundler.sources.gguf_parts import close_parts, open_parts, whole_name
+from sharkpack.bundler.sources.gguf_parts import close_parts, open_parts
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_source import read_tokenizer_source
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.ggml_types import FILE_TYPES
 from sharkpack.formats.gguf import GGUFFile, GGUFTensor
+from sharkpack.formats.gguf_part_names import whole_name
 
 
 def open_gguf(path: str | os.PathLike[str]) -> SourceModel:

@@ -87,6 +87,14 @@ def test_one_file_is_fetched_alone(hub: Hub) -> None:
     assert (found.name, found.origin) == ("small-Q4_0", f"hf:me/files@{COMMIT}:small-Q4_0.gguf")
 
 
+def test_the_other_parts_of_a_model_come_with_the_first(hub: Hub) -> None:
+    names = [f"large-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    hub.repositories = {"me/parts": {f"q4/{name}": GGUF for name in names}}
+    found = fetch_from_hub(parse_reference(f"hf:me/parts:q4/{names[0]}"), bars=False)
+    assert (found.name, found.path.name) == ("large", names[0])
+    assert sorted(path.name for path in found.path.parent.iterdir()) == names
+
+
 def test_a_source_of_the_hub_is_named_after_its_repository(hub: Hub, tmp_path: Path) -> None:
     gguf = write_tiny_gguf(tmp_path / "tiny.gguf", layers=1)
     folder = write_checkpoint_of(gguf, tmp_path / "folder")
