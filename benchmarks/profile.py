@@ -23,7 +23,6 @@ from benchmarks.kernel_chain import Chain
 from benchmarks.models import FILES, find_model
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.plan import make_plan
-from sharkpack.bundler.program import trace
 from sharkpack.bundler.sources import open_source
 
 LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -60,7 +59,7 @@ def decode_step(source: Path) -> list[Chain]:
     """The kernels that `decode_bs1` calls, with how often."""
     with open_source(str(source)) as model:
         plan = make_plan(model, BuildOptions(source=str(source), batch_sizes=(1,)))
-        program = trace(plan.model, plan.options, plan.batch_sizes)
+        program = plan.program()
     step = re.split(r"func\.func @", program.text)
     (text,) = (part for part in step if part.startswith("decode_bs1"))
     counts = Counter(re.findall(r"util\.call @(\w+)|call @(\w+)", text))

@@ -8,7 +8,7 @@ from sharkpack.bundler.compile_cache import CompileCache
 from sharkpack.bundler.describe import CHAT_TEMPLATE_PATH, PARAMETERS_PATH, TOKENIZER_PATH, describe, module_path
 from sharkpack.bundler.modules import Module, make_modules
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
-from sharkpack.bundler.output import output_file
+from sharkpack.bundler.output import check_not_source, output_file
 from sharkpack.bundler.plan import BuildPlan, make_plan
 from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
@@ -25,6 +25,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     cache = CompileCache.of_user() if options.cache else None
     output = output_file(options)
     with open_source(options.source, progress) as source:
+        check_not_source(output, source.files)
         # Hashing a source that is not in memory yet also reads it for the weights, while the plan is made.
         sha256 = Aside(source.sha256)
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)

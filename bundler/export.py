@@ -10,11 +10,12 @@ import numpy as np
 
 from sharkpack.bundler.compile_cache import CompileCache
 from sharkpack.bundler.compiler import flags_of
+from sharkpack.bundler.custom.described import write_descriptions
 from sharkpack.bundler.describe import describe
 from sharkpack.bundler.modules import compile_cached
 from sharkpack.bundler.options import BuildOptions, Progress
 from sharkpack.bundler.plan import BuildPlan, make_plan
-from sharkpack.bundler.program import PARAMETER_SCOPE, trace
+from sharkpack.bundler.program import PARAMETER_SCOPE
 from sharkpack.bundler.quantize import QuantizationReport, quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
@@ -23,6 +24,7 @@ from sharkpack.formats.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_
 from sharkpack.formats.output_folder import output_folder
 from sharkpack.formats.stock_tools import compile_command, run_command, script
 
+PROGRAM = "program.mlir"
 PARAMETERS = "parameters.irpa"
 COMMANDS = "commands.sh"
 EXAMPLE_TOKENS = 7
@@ -47,11 +49,13 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             plan = make_plan(source if quantized is None else quantized.model, options)
-        _write_code(plan, out, cache, steps)
+        programs = _write_code(plan, out, cache, steps)
         _write_parameters(plan, out, steps)
-        _write_texts(plan, out)
+        _write_texts(plan, out, programs)
+        if plan.source.program is not None:
+            write_descriptions(plan, sorted({out / name for name in programs.values()}), PARAMETERS)
         _write_example(plan, out / "inputs")
-        (out / COMMANDS).write_text(script(_commands(plan)), encoding="utf-8")
+        (out / COMMANDS).write_text(script(_commands(plan, programs)), encoding="utf-8")
         (out / COMMANDS).chmod(0o755)
         files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*.*"))}
     warnings = plan.notes + (() if cache is None or cache.problem is None else (cache.problem,))
@@ -61,14 +65,18 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
     )
 
 
-def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: Steps) -> None:
+def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: Steps) -> dict[str, str]:
+    """Returns the name of the program of each target: one for all where no kernel is written for a target."""
+    programs = {}
     with steps("trace"):
-        program = trace(plan.model, plan.options, plan.batch_sizes)
+        program = plan.program()
     for target in plan.targets:
         with steps(f"compile {target.id}"):
             text = program.link(target.isa)
-            (out / _program(target.id)).write_text(text, encoding="utf-8")
+            programs[target.id] = f"{target.id}.mlir" if program.kernels else PROGRAM
+            (out / programs[target.id]).write_text(text, encoding="utf-8")
             (out / _module(target.id)).write_bytes(compile_cached(text, target, cache)[0])
+    return programs
 
 
 def _write_parameters(plan: BuildPlan, out: Path, steps: Steps) -> None:
@@ -76,14 +84,14 @@ def _write_parameters(plan: BuildPlan, out: Path, steps: Steps) -> None:
         write_parameters(plan.parameters, file, plan.model, plan.source, done)
 
 
-def _write_texts(plan: BuildPlan, out: Path) -> None:
+def _write_texts(plan: BuildPlan, out: Path, programs: Mapping[str, str]) -> None:
     (out / "tokenizer.json").write_bytes(plan.tokenizer.json)
     if plan.tokenizer.chat_template is not None:
         (out / "chat_template.jinja").write_text(plan.tokenizer.chat_template, encoding="utf-8")
-    (out / "config.json").write_text(json.dumps(_config(plan), indent=2) + "\n", encoding="utf-8")
+    (out / "config.json").write_text(json.dumps(_config(plan, programs), indent=2) + "\n", encoding="utf-8")
 
 
-def _config(plan: BuildPlan) -> dict[str, Any]:
+def _config(plan: BuildPlan, programs: Mapping[str, str]) -> dict[str, Any]:
     """The manifest that a bundle of the plan would have, with files in place of members, and its calls spelled out."""
     described = describe(plan, [], plan.source.sha256()).to_dict()
     config = {key: described[key] for key in ("model", "source", "producer", "minimum_runtime", "signature")}
@@ -96,7 +104,7 @@ def _config(plan: BuildPlan) -> dict[str, Any]:
         {
             "id": target.id,
             "driver": target.driver,
-            "program": _program(target.id),
+            "program": programs[target.id],
             "module": _module(target.id),
             "compile_flags": list(flags_of(target)),
         }
@@ -121,9 +129,9 @@ def _write_example(plan: BuildPlan, folder: Path) -> None:
             np.save(folder / f"{step}_{name}.npy", array)
 
 
-def _commands(plan: BuildPlan) -> Iterator[tuple[str, list[str]]]:
+def _commands(plan: BuildPlan, programs: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     for target in plan.targets:
-        command = compile_command(_program(target.id), _module(target.id), flags_of(target))
+        command = compile_command(programs[target.id], _module(target.id), flags_of(target))
         yield f"How {_module(target.id)} was made.", command
     target, size = plan.targets[0], plan.batch_sizes[0]
     layout = plan.model.cache_layout
@@ -145,10 +153,6 @@ def _commands(plan: BuildPlan) -> Iterator[tuple[str, list[str]]]:
 def _pages(plan: BuildPlan) -> int:
     """Pages that a sequence of the example needs."""
     return -(-(EXAMPLE_TOKENS + 1) // plan.options.page_size)
-
-
-def _program(target: str) -> str:
-    return f"{target}.mlir"
 
 
 def _module(target: str) -> str:

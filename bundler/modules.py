@@ -7,9 +7,10 @@ from sharkpack.bundler.compile_cache import CompileCache
 from sharkpack.bundler.compile_cache.keys import module_key, program_key, target_key
 from sharkpack.bundler.compiler import compile_module
 from sharkpack.bundler.plan import BuildPlan
-from sharkpack.bundler.program import Program, trace
+from sharkpack.bundler.program import Program
 from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.targets import Target
+from sharkpack.templates.recipe import CausalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +25,12 @@ class Module:
 
 def make_modules(plan: BuildPlan, cache: CompileCache | None, steps: Steps) -> list[Module]:
     """One module for each target of the plan; without a `cache`, all of them made anew."""
-    key = None if cache is None else program_key(plan.model, plan.options, plan.batch_sizes)
+    key = None if cache is None else _program_key(plan)
     found = {target.id: _find(cache, key, target) for target in plan.targets}
     program = None
     if None in found.values():
         with steps("trace"):
-            program = trace(plan.model, plan.options, plan.batch_sizes)
+            program = plan.program()
     return [found[target.id] or _make(program, target, cache, key, steps) for target in plan.targets]
 
 
@@ -43,6 +44,13 @@ def compile_cached(text: str, target: Target, cache: CompileCache | None) -> tup
     if cache is not None:
         cache.put(key, code, f"code for {target.id}")
     return code, key, False
+
+
+def _program_key(plan: BuildPlan) -> str | None:
+    """None of MLIR text, which is its own key."""
+    if not isinstance(plan.model, CausalModel):
+        return None
+    return program_key(plan.model, plan.options, plan.batch_sizes)
 
 
 def _find(cache: CompileCache | None, program: str | None, target: Target) -> Module | None:

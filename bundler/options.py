@@ -9,21 +9,24 @@ from sharkpack.bundler.quantize.options import QuantizeOptions
 from sharkpack.bundler.quantize.report import QuantizationReport
 
 DEFAULT_CONTEXT = 2048
+DEFAULT_BATCH_SIZES = (1, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if the model was trained on less.
+    batch_sizes: None is DEFAULT_BATCH_SIZES, or those that a program has. page_size, cache_dtype, activations: None is
+    32, f16 and int8, or what a program says.
     cache: whether to take code from the compile cache and to keep it there. quantize: None keeps the source's types."""
 
     source: str
     output: Path | None = None
     targets: tuple[str, ...] = ("host",)
-    batch_sizes: tuple[int, ...] = (1, 4)
+    batch_sizes: tuple[int, ...] | None = None
     context: int | None = None
-    page_size: int = 32
-    cache_dtype: Literal["f16", "f32", "i8"] = "f16"
-    activations: Literal["int8", "float32"] = "int8"
+    page_size: int | None = None
+    cache_dtype: Literal["f16", "f32", "i8"] | None = None
+    activations: Literal["int8", "float32"] | None = None
     force: bool = False
     cache: bool = True
     quantize: QuantizeOptions | None = None

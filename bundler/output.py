@@ -1,5 +1,6 @@
 """Where a build goes: beside its source or where the user says, and never over something by accident."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from sharkpack.bundler.models import is_remote, remote_name
@@ -27,6 +28,12 @@ def check_output(output: Path, source: str, *, force: bool) -> None:
         raise SharkpackError(f"output {output} is the source itself; choose another name with -o")
     if output.exists() and not force:
         raise SharkpackError(f"output {output} exists; choose another name with -o, or replace it with --force")
+
+
+def check_not_source(output: Path, files: Iterable[Path]) -> None:
+    """Raise SharkpackError if `output` is one of the `files` of its source, now that these are known."""
+    if output.exists() and any(file.exists() and output.samefile(file) for file in files):
+        raise SharkpackError(f"output {output} is a file of the source; choose another name with -o")
 
 
 def default_output(argument: str) -> Path:

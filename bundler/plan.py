@@ -1,14 +1,19 @@
 """Every decision of a build, made and checked before anything slow starts: all of a user's mistakes surface here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sharkpack.bundler.compiler import host_cpu
-from sharkpack.bundler.custom.model import build_custom
+from sharkpack.bundler.custom.mlir_abi import check_abi
+from sharkpack.bundler.custom.mlir_program import MlirProgram
+from sharkpack.bundler.custom.model import MlirModel, build_custom
 from sharkpack.bundler.growth import growth_notes
-from sharkpack.bundler.options import DEFAULT_CONTEXT, BuildOptions
+from sharkpack.bundler.options import DEFAULT_BATCH_SIZES, DEFAULT_CONTEXT, BuildOptions
+from sharkpack.bundler.program import Program, trace
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.targets import Target, choose_targets
 from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
+from sharkpack.formats.entry_points import entry_points
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.irpa import plan_irpa
 from sharkpack.formats.signature import CacheInfo, Signature
@@ -18,7 +23,10 @@ from sharkpack.templates.recipe import CausalModel, ModelOptions
 from sharkpack.templates.recipes import RECIPES
 
 MAX_BATCH = 64
+DEFAULT_PAGE_SIZE = 32
 PAGE_SIZES = (16, 32, 64, 128)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +37,7 @@ class BuildPlan:
     targets: tuple[Target, ...]
     options: ModelOptions
     batch_sizes: tuple[int, ...]
-    model: CausalModel
+    model: CausalModel | MlirModel
     parameters: TensorFilePlan
     tokenizer: RebuiltTokenizer
 
@@ -54,6 +62,13 @@ class BuildPlan:
             activations=options.activations,
         )
 
+    def program(self) -> Program:
+        """The model as the compiler takes it: traced, unless it is MLIR already."""
+        if isinstance(self.model, MlirModel):
+            names = tuple(entry.name for entry in entry_points(self.signature))
+            return Program(text=self.model.program.code.text, kernels=(), entry_points=names)
+        return trace(self.model, self.options, self.batch_sizes)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user might not expect of the bundle, a sentence each."""
@@ -66,9 +81,9 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {', '.join(RECIPES)}")
     targets = choose_targets(options.targets, *host_cpu())
     model_options = _model_options(source, options)
-    batch_sizes = _batch_sizes(options)
+    batch_sizes = _batch_sizes(source, options)
     model = _build(source, model_options)
-    return BuildPlan(
+    plan = BuildPlan(
         source=source,
         targets=targets,
         options=model_options,
@@ -77,24 +92,29 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         parameters=_plan_parameters(model),
         tokenizer=tokenizer_of(source.tokenizer),
     )
+    if isinstance(model, MlirModel):
+        check_abi(model.program, entry_points(plan.signature))
+    return plan
 
 
-def _build(source: SourceModel, options: ModelOptions) -> CausalModel:
+def _build(source: SourceModel, options: ModelOptions) -> CausalModel | MlirModel:
     if source.program is not None:
-        return build_custom(source.program, options)
+        return build_custom(source.program, source, options)
     return RECIPES[source.architecture].build(source, options)
 
 
-def _plan_parameters(model: CausalModel) -> TensorFilePlan:
+def _plan_parameters(model: CausalModel | MlirModel) -> TensorFilePlan:
     weights = list(model.weights.values())
-    notes = {weight.name: write_note(weight.type_name, weight.shape) for weight in weights}
+    notes = {weight.name: write_note(weight.type_name, weight.shape) for weight in weights if weight.shape}
     return plan_irpa([(weight.name, weight.nbytes) for weight in weights], notes=notes)
 
 
-def _batch_sizes(options: BuildOptions) -> tuple[int, ...]:
-    sizes = tuple(sorted(set(options.batch_sizes)))
+def _batch_sizes(source: SourceModel, options: BuildOptions) -> tuple[int, ...]:
+    program = source.program
+    own = program.batch_sizes if isinstance(program, MlirProgram) else ()
+    sizes = tuple(sorted(set(own or DEFAULT_BATCH_SIZES if options.batch_sizes is None else options.batch_sizes)))
     if not sizes or sizes[0] < 1 or sizes[-1] > MAX_BATCH:
-        raise SharkpackError(f"batch sizes {options.batch_sizes} are not numbers from 1 to {MAX_BATCH}")
+        raise SharkpackError(f"batch sizes {sizes} are not numbers from 1 to {MAX_BATCH}")
     return sizes
 
 
@@ -103,14 +123,31 @@ def _model_options(source: SourceModel, options: BuildOptions) -> ModelOptions:
     context = min(DEFAULT_CONTEXT, trained) if options.context is None else options.context
     if not 1 <= context <= trained:
         raise SharkpackError(f"context {context} is not possible: the model was trained on 1 to {trained} tokens")
-    program = source.program
-    page_size = options.page_size if program is None else program.page_size
-    if page_size not in PAGE_SIZES:
-        raise SharkpackError(f"page size {page_size} is not one of {', '.join(map(str, PAGE_SIZES))}")
-    # A program says itself what its pages are.
-    return ModelOptions(
+    made = ModelOptions(
         context_length=context,
-        page_size=page_size,
-        cache_dtype=options.cache_dtype if program is None else program.cache_dtype,
-        activations=options.activations if program is None else "float32",
+        page_size=_chosen(options.page_size, DEFAULT_PAGE_SIZE),
+        cache_dtype=_chosen(options.cache_dtype, "f16"),
+        activations=_chosen(options.activations, "int8"),
     )
+    if source.program is not None:
+        made = _programs_own(source, options, made)
+    if made.page_size not in PAGE_SIZES:
+        raise SharkpackError(f"page size {made.page_size} is not one of {', '.join(map(str, PAGE_SIZES))}")
+    return made
+
+
+def _programs_own(source: SourceModel, options: BuildOptions, made: ModelOptions) -> ModelOptions:
+    """A program says itself what its pages are; SharkpackError for an option that says otherwise."""
+    program = source.program
+    assert program is not None
+    own = {"page_size": program.page_size, "cache_dtype": program.cache_dtype, "activations": "float32"}
+    for key, value in own.items():
+        asked = getattr(options, key)
+        if asked not in (None, value):
+            option = f"--{key.replace('_', '-')}"
+            raise SharkpackError(f"{source.path}: a program has its own {option}, here {value}; leave out {option}")
+    return replace(made, **own)  # type: ignore[arg-type]
+
+
+def _chosen(asked: _T | None, default: _T) -> _T:
+    return default if asked is None else asked

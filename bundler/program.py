@@ -37,6 +37,8 @@ class Program:
 
     def link(self, isa: Isa) -> str:
         """The program with the kernels' bodies for `isa`, as MLIR text that the compiler takes."""
+        if not self.kernels:
+            return self.text
         aliases, opening, body = self.text.partition("module @module {\n")
         head = [kernel.layout_alias for kernel in self.kernels]
         return "\n".join([*head, aliases + opening, *(kernel.render(isa) for kernel in self.kernels), body])

@@ -4,7 +4,7 @@ It is called as a compiled program is, so that the runtime's engine can generate
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,10 +15,12 @@ from sharkpack.bundler.describe import describe
 from sharkpack.bundler.options import BuildOptions, Progress
 from sharkpack.bundler.plan import BuildPlan, make_plan
 from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
-from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.bundler.weights import pieces
+from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import Manifest
 from sharkpack.formats.signature import Signature
+from sharkpack.templates.paged import CACHE_DTYPES
 from sharkpack.templates.recipe import CausalModel
 
 SCORED_TOKENS = 64
@@ -60,16 +62,15 @@ def open_reference(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    options = BuildOptions(
-        source=source, batch_sizes=(1,), context=context, cache_dtype="f32", activations="float32", cache=False
-    )
     with open_source(source, progress) as opened:
+        options = _options(source, opened, context)
         plan = make_plan(opened if quantize is None else quantize_source(opened, quantize).model, options)
+        model = _runnable(plan)
         with progress.step("weights", plan.parameters.total_size) as step:
-            for loaded in _load(plan):
+            for loaded in _load(plan, model):
                 step.advance(loaded)
         return Reference(
-            program=ReferenceProgram(plan.model, plan.signature),
+            program=ReferenceProgram(model, plan.signature),
             manifest=describe(plan, [], plan.source.sha256()),
             tokenizer_json=plan.tokenizer.json,
             chat_template=plan.tokenizer.chat_template,
@@ -86,7 +87,7 @@ class ReferenceProgram:
         self.scored_tokens = SCORED_TOKENS
         self.closed = False
         self._model = model
-        self._cache = torch.zeros(0, signature.cache.page_elements)
+        self._cache = torch.zeros(0, signature.cache.page_elements, dtype=CACHE_DTYPES[signature.cache.dtype])
 
     def call(self, entry: Literal["prefill", "decode"], rows: Sequence[Row]) -> NDArray[np.float32]:
         """Compute the rows' new tokens: float32 [len(rows), V], the logits after each row's last."""
@@ -111,13 +112,28 @@ class ReferenceProgram:
     def _grow(self, pages: int) -> None:
         """The operators copy the cache each time, so it has no page before its time."""
         missing = max(0, pages - self._cache.shape[0])
-        self._cache = torch.cat([self._cache, torch.zeros(missing, self._cache.shape[1])])
+        self._cache = torch.cat([self._cache, self._cache.new_zeros(missing, self._cache.shape[1])])
 
 
-def _load(plan: BuildPlan) -> Iterator[int]:
-    """Fill the model's tensors, yielding the size of each piece once it is there."""
-    buffers = {name: tensor.detach() for name, tensor in plan.model.state_dict(keep_vars=True).items()}
-    for name, weight in plan.model.weights.items():
+def _options(source: str, opened: SourceModel, context: int | None) -> BuildOptions:
+    """All in float32, but for a program, which says itself what its cache is."""
+    options = BuildOptions(source=source, batch_sizes=(1,), context=context, cache=False)
+    return options if opened.program is not None else replace(options, cache_dtype="f32", activations="float32")
+
+
+def _runnable(plan: BuildPlan) -> CausalModel:
+    if not isinstance(plan.model, CausalModel):
+        path = plan.source.path
+        raise SharkpackError(f"{path}: torch cannot run MLIR; build it, and run the bundle: sharkpack build {path}")
+    return plan.model
+
+
+def _load(plan: BuildPlan, model: CausalModel) -> Iterator[int]:
+    """Fill the model's tensors, yielding the size of each piece once it is there. A program's are there already."""
+    if plan.source.program is not None:
+        return
+    buffers = {name: tensor.detach() for name, tensor in model.state_dict(keep_vars=True).items()}
+    for name, weight in model.weights.items():
         filled, at = buffers[name].view(-1).view(torch.int8), 0
         for piece in pieces(weight, plan.source):
             filled[at : at + piece.nbytes] = torch.from_numpy(piece.view(np.int8).copy())

@@ -7,19 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharkpack.bundler.ahead import ahead
+from sharkpack.bundler.custom.model import MlirModel
 from sharkpack.bundler.options import Advance
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.tensor_file import TensorFilePlan, Writable, write_tensors
 from sharkpack.templates.recipe import CausalModel
-from sharkpack.templates.weights import PackedWeight, TableWeight, Weight
+from sharkpack.templates.weights import PackedWeight, StoredWeight, TableWeight, Weight
 
 PIECES_AHEAD = 8
+PIECE_BYTES = 1 << 20
 
 
 def write_parameters(
-    plan: TensorFilePlan, out: Writable, model: CausalModel, source: SourceModel, done: Advance
+    plan: TensorFilePlan, out: Writable, model: CausalModel | MlirModel, source: SourceModel, done: Advance
 ) -> None:
     """Write the planned parameter file to `out`; `done` advances by its bytes.
 
@@ -49,6 +51,9 @@ def pieces(weight: Weight, source: SourceModel) -> Iterator[NDArray[np.uint8]]:
         yield np.ascontiguousarray(weight.values).reshape(-1).view(np.uint8)
         return
     tensor = source.tensor(weight.tensor)
+    if isinstance(weight, StoredWeight):
+        yield from _cut(tensor.read())
+        return
     if isinstance(weight, PackedWeight):
         yield from pack_rows(
             LAYOUTS[weight.layout], _rows_from(tensor, weight.first_row), weight.shape, weight.row_order
@@ -58,6 +63,11 @@ def pieces(weight: Weight, source: SourceModel) -> Iterator[NDArray[np.uint8]]:
     if weight.row_order is not None:
         values = values[weight.row_order]
     yield np.ascontiguousarray(values, dtype=np.float32).view(np.uint8)
+
+
+def _cut(data: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(data), PIECE_BYTES):
+        yield data[start : start + PIECE_BYTES]
 
 
 def _rows_from(tensor: SourceTensor, first: int) -> ReadRows:

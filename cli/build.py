@@ -23,6 +23,7 @@ examples:
   sharkpack build model.gguf -o small.shark --context 4096 --batch-sizes 1,8
   sharkpack build model-f16.gguf --quantize q4_k
   sharkpack build examples/recurrent.py:model    runs the file: see docs/custom-programs.md
+  sharkpack build exported/program.mlir          with program.json beside it, and the parameters that this names
   sharkpack build model.gguf --target x86-64-v2 --target x86-64-v4-vnni
 """
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="the model: a GGUF file, a checkpoint's folder, hf:owner/name[@revision][:file], a registered name, or a "
-        "program as program.py:factory",
+        "program: program.py:factory, or program.mlir with its description",
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside the source, as .shark")
     add_program_arguments(parser)
@@ -54,8 +55,7 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-sizes",
         metavar="N,...",
         type=batch_sizes,
-        default=(1, 4),
-        help="numbers of sequences computed at once (default: 1,4)",
+        help="numbers of sequences computed at once (default: 1,4, or those that a program.mlir has)",
     )
     parser.add_argument(
         "--context",
@@ -64,18 +64,16 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
         help="longest sequence (default: 2048, or less if the model was trained on less)",
     )
     parser.add_argument(
-        "--page-size", metavar="TOKENS", type=positive_integer, default=32, help="tokens a cache page (default: 32)"
+        "--page-size", metavar="TOKENS", type=positive_integer, help="tokens a cache page (default: 32)"
     )
     parser.add_argument(
         "--cache-dtype",
         choices=("f16", "f32", "i8"),
-        default="f16",
         help="type of the cache; i8 is 8-bit codes with their scales, little more than half of f16 (default: f16)",
     )
     parser.add_argument(
         "--activations",
         choices=("int8", "float32"),
-        default="int8",
         help="int8: fast; float32: exact products with the quantised weights (default: int8)",
     )
     add_quantization_arguments(parser)

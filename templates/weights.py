@@ -83,4 +83,15 @@ class TableWeight:
         return self.values.nbytes
 
 
-Weight = PackedWeight | VectorWeight | TableWeight
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWeight:
+    """A tensor that the program takes as the source has it. type_name: a plain element type, such as `f32`."""
+
+    name: str
+    tensor: str
+    type_name: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+Weight = StoredWeight | PackedWeight | VectorWeight | TableWeight

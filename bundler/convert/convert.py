@@ -12,7 +12,7 @@ from sharkpack.bundler.convert.gguf_metadata import gguf_metadata
 from sharkpack.bundler.convert.gguf_tensors import gguf_tensors
 from sharkpack.bundler.convert.options import ConvertOptions, ConvertReport
 from sharkpack.bundler.options import Advance, Progress
-from sharkpack.bundler.output import check_output
+from sharkpack.bundler.output import check_not_source, check_output
 from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
@@ -37,6 +37,7 @@ def convert_model(options: ConvertOptions, progress: Progress) -> ConvertReport:
     layout = _layout(options)
     check_output(options.output, options.source, force=options.force)
     with open_source(options.source, progress) as source:
+        check_not_source(options.output, source.files)
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             plan, tensors = layout(source if quantized is None else quantized.model)

@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from sharkpack.bundler.custom.custom_program import CustomProgram, LanguageModel
-from sharkpack.bundler.custom.tokens import byte_tokenizer
+from sharkpack.bundler.custom.description import check_description
+from sharkpack.bundler.custom.program_source import program_source
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
-from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.one_line import one_line
 
-ARCHITECTURE = "custom"
+TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32"}
+"""What parameters and buffers may be, by the names that parameter files have for them."""
 
 
 def open_custom(path: Path, factory: str | None) -> SourceModel:
@@ -31,25 +32,9 @@ def open_custom(path: Path, factory: str | None) -> SourceModel:
     made = _call(f"{path}:{factory}", _find(path, factory))
     program = _checked(f"{path}:{factory}", made)
     tensors = {name: _tensor(path, name, tensor) for name, tensor in weights_of(program).items()}
-    return SourceModel(
-        kind="python",
-        path=path,
-        files=(path,),
-        origin=path.name,
-        size=sum(tensor.nbytes for tensor in tensors.values()),
-        architecture=ARCHITECTURE,
-        name=program.name,
-        quantization="F32",
-        license=program.license,
-        ggml_row_order=False,
-        tokenizer=byte_tokenizer(path, program.vocab_size)
-        if program.tokenizer is None
-        else TokenizerFiles(folder=program.tokenizer, config={}, rows=program.vocab_size),
-        tensors=tensors,
-        metadata={"general.architecture": ARCHITECTURE, f"{ARCHITECTURE}.context_length": program.context_length},
-        close=lambda: None,
-        program=program,
-    )
+    if not tensors:
+        raise SharkpackError(f"{path}:{factory}: the model has no parameters; expected one at least")
+    return program_source("python", (path,), program, tensors, lambda: None)
 
 
 def weights_of(program: CustomProgram) -> dict[str, torch.Tensor]:
@@ -90,31 +75,27 @@ def _checked(what: str, made: object) -> CustomProgram:
     if not isinstance(made.model, torch.nn.Module) or not isinstance(made.model, LanguageModel):
         kind = type(made.model).__name__
         raise SharkpackError(f"{what}: the model is a {kind}; expected a torch.nn.Module with methods hidden and head")
-    for name in ("vocab_size", "context_length", "page_elements", "page_size"):
-        value = getattr(made, name)
-        if not isinstance(value, int) or value < 1:
-            raise SharkpackError(f"{what}: {name} is {value!r}; expected a whole number above zero")
-    if made.cache_dtype not in ("f16", "f32"):
-        raise SharkpackError(f"{what}: cache_dtype is {made.cache_dtype!r}; expected 'f16' or 'f32'")
+    check_description(what, made)
     return made
 
 
 def _tensor(path: Path, name: str, tensor: torch.Tensor) -> SourceTensor:
-    if tensor.dtype != torch.float32 or not tensor.ndim or not tensor.numel():
+    if tensor.dtype not in TYPES or not tensor.ndim or not tensor.numel() or tensor.device.type != "cpu":
         kind = str(tensor.dtype).removeprefix("torch.")
         raise SharkpackError(
-            f"{path}: parameter '{name}' is {kind} {list(tensor.shape)}; expected float32 with at least one dimension"
+            f"{path}: parameter '{name}' is {kind} {list(tensor.shape)} on {tensor.device}; expected "
+            f"{', '.join(str(each).removeprefix('torch.') for each in TYPES)} on the CPU, with a dimension at least"
         )
     return SourceTensor(
         name=name,
         shape=tuple(tensor.shape),
-        type_name="F32",
-        nbytes=4 * tensor.numel(),
+        type_name=TYPES[tensor.dtype],
+        nbytes=tensor.nbytes,
         read=partial(_bytes, tensor),
         release=lambda: None,
     )
 
 
 def _bytes(tensor: torch.Tensor) -> NDArray[np.uint8]:
-    values: NDArray[np.uint8] = tensor.detach().contiguous().numpy().reshape(-1).view(np.uint8)
+    values: NDArray[np.uint8] = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
     return values

@@ -1,17 +1,21 @@
-"""A custom program as the builder takes models: like what a recipe builds, its weights plain tensors."""
+"""Custom programs as the builder takes models: like what a recipe builds, their weights as they are stored."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sharkpack.bundler.custom.check import check_program
 from sharkpack.bundler.custom.custom_program import CustomProgram
-from sharkpack.bundler.custom.factory import weights_of
+from sharkpack.bundler.custom.description import ProgramDescription
+from sharkpack.bundler.custom.mlir_program import MlirProgram
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.recipe import CausalModel, ModelOptions
-from sharkpack.templates.weights import TableWeight
+from sharkpack.templates.weights import StoredWeight
 
 
 class CustomModel(CausalModel):
@@ -19,16 +23,13 @@ class CustomModel(CausalModel):
 
     plain_operators = True
 
-    def __init__(self, program: CustomProgram, options: ModelOptions) -> None:
+    def __init__(self, program: CustomProgram, source: SourceModel, options: ModelOptions) -> None:
         super().__init__()
         self.program: Any = program.model
         self.vocab_size = program.vocab_size
         self.cache_layout = _layout(program, options)
         self.dim = check_program(program, options, self.cache_layout.page_elements)
-        self.weights = {
-            f"program.{name}": TableWeight(name=f"program.{name}", values=_values(tensor))
-            for name, tensor in weights_of(program).items()
-        }
+        self.weights = _weights(source, "program.")
 
     def hidden(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
@@ -41,13 +42,40 @@ class CustomModel(CausalModel):
         return logits
 
 
-def build_custom(program: CustomProgram, options: ModelOptions) -> CausalModel:
-    """The model to trace. Raises SharkpackError where the program does not keep to the ABI."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlirModel:
+    """A program that needs no tracing."""
+
+    program: MlirProgram
+    cache_layout: CacheLayout
+    weights: Mapping[str, StoredWeight] = field(repr=False)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.program.vocab_size
+
+
+def build_custom(program: ProgramDescription, source: SourceModel, options: ModelOptions) -> CausalModel | MlirModel:
+    """The model to trace, or to compile as it is. Raises SharkpackError where a module does not keep to the ABI."""
+    if isinstance(program, MlirProgram):
+        return MlirModel(program=program, cache_layout=_exact_layout(program, options), weights=_weights(source, ""))
+    assert isinstance(program, CustomProgram)
     with torch.no_grad():
-        return CustomModel(program, options)
+        return CustomModel(program, source, options)
 
 
-def _layout(program: CustomProgram, options: ModelOptions) -> CacheLayout:
+def _exact_layout(program: MlirProgram, options: ModelOptions) -> CacheLayout:
+    """Text cannot be given a larger page than it was written for."""
+    layout = _layout(program, options)
+    if layout.page_elements != program.page_elements:
+        raise SharkpackError(
+            f"{program.code.path}: page_elements is {program.page_elements}; expected a multiple of 2 * page_size: "
+            f"let its pages have {layout.page_elements}"
+        )
+    return layout
+
+
+def _layout(program: ProgramDescription, options: ModelOptions) -> CacheLayout:
     """One layer of one head, its size rounded up: what is in a page is the program's own business."""
     width = -(-program.page_elements // (2 * options.page_size))
     return CacheLayout(
@@ -60,6 +88,15 @@ def _layout(program: CustomProgram, options: ModelOptions) -> CacheLayout:
     )
 
 
-def _values(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    values: np.ndarray[Any, np.dtype[np.float32]] = tensor.detach().contiguous().numpy()
-    return values
+def _weights(source: SourceModel, prefix: str) -> dict[str, StoredWeight]:
+    """By the names that the program's code has for them."""
+    return {
+        f"{prefix}{name}": StoredWeight(
+            name=f"{prefix}{name}",
+            tensor=name,
+            type_name=tensor.type_name.lower(),
+            shape=tensor.shape,
+            nbytes=tensor.nbytes,
+        )
+        for name, tensor in source.tensors.items()
+    }

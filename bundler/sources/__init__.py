@@ -27,11 +27,12 @@ SOURCES: dict[bytes, Callable[[Path], SourceModel]] = {
 
 
 PROGRAM = re.compile(r"(.+\.py)(?::(.*))?")
+MLIR = ".mlir"
 
 
 def open_source(argument: str, progress: "Progress | None" = None) -> SourceModel:
     """Open the model that `argument` names: a path, a registered name, `hf:owner/name[@revision][:file]`, or a
-    program as `program.py:factory`, which is run.
+    program as `program.py:factory`, which is run, or as `program.mlir`.
 
     What is not on this machine is fetched first, and `progress` shows it. SharkpackError when no kind of source fits.
     """
@@ -50,13 +51,17 @@ def open_source(argument: str, progress: "Progress | None" = None) -> SourceMode
 def _open_path(path: Path) -> SourceModel:
     if path.is_dir():
         return open_checkpoint(path)
+    if path.suffix == MLIR:
+        from sharkpack.bundler.custom.mlir_source import open_mlir  # the compiler, likewise
+
+        return open_mlir(path)
     try:
         with path.open("rb") as file:
             start = file.read(max(map(len, SOURCES)))
     except FileNotFoundError as error:
         raise SharkpackError(
-            f"{path}: no such file; expected a GGUF file, a checkpoint's folder, hf:owner/name, or a name "
-            "that 'sharkpack models' lists"
+            f"{path}: no such file; expected a GGUF file, a checkpoint's folder, hf:owner/name, a name that "
+            "'sharkpack models' lists, or a program (program.py:factory, program.mlir)"
         ) from error
     except OSError as error:
         raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
@@ -64,5 +69,6 @@ def _open_path(path: Path) -> SourceModel:
         if start.startswith(magic) or path.suffix == ".gguf":
             return open_model(path)
     raise SharkpackError(
-        f"{path}: not a model that can be packed; supported: GGUF files, and folders with config.json and *.safetensors"
+        f"{path}: not a model that can be packed; supported: GGUF files, folders with config.json and *.safetensors, "
+        "and programs (program.py:factory, program.mlir)"
     )

@@ -18,7 +18,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import ReadRows, RowOrder
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.custom import CustomProgram
+    from sharkpack.bundler.custom.description import ProgramDescription
 
 _D = TypeVar("_D")
 
@@ -75,7 +75,7 @@ class SourceModel:
     metadata: Mapping[str, Any] = field(repr=False)
     close: Callable[[], None] = field(repr=False)
     stored_name: Callable[[str], str] = field(default=str, repr=False)
-    program: "CustomProgram | None" = field(default=None, repr=False)
+    program: "ProgramDescription | None" = field(default=None, repr=False)
 
     def hyperparameters(self) -> tuple[str, ...]:
         """The keys that the file has under its architecture, without the prefix."""

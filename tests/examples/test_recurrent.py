@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sharkpack.bundler.custom import CustomProgram
 from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.runtime_shim import Engine
 from tests.end_to_end.command_line import ROOT, build
@@ -30,7 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 def test_logits_are_those_of_the_module(engine: Engine, source: SourceModel) -> None:
     tokens = torch.tensor([list(TEXT.encode())])
-    assert source.program is not None
+    assert isinstance(source.program, CustomProgram)
     model, size = source.program.model, source.program.page_elements
     ends = torch.tensor([tokens.shape[1]])
     with torch.no_grad():

@@ -41,6 +41,28 @@ class Sums(torch.nn.Module):
         return int(own[position // PAGE_SIZE if self.own_page else 0])
 
 
+class Shuffled(torch.nn.Module):
+    """Without state and without loops, so that it can be traced; its parameters are of several types."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.embedding = torch.nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator).half())
+        self.out = torch.nn.Parameter(torch.randn(VOCABULARY, DIM, generator=generator))
+        self.register_buffer("order", torch.randperm(VOCABULARY, generator=generator))
+
+    def hidden(self, tokens: Tensor, starts: Tensor, ends: Tensor, pages: Tensor, cache: Tensor) -> Any:
+        return self.embedding[self.order[tokens.reshape(-1)]].float(), cache
+
+    def head(self, x: Tensor) -> Any:
+        return x @ self.out.T
+
+
+def shuffled() -> CustomProgram:
+    """A factory of one."""
+    return program(Shuffled(), name="shuffled", page_size=16)
+
+
 def program(model: Any = None, **changes: Any) -> CustomProgram:
     """A sound one, or one with `changes`."""
     values = {"name": "sums", "vocab_size": VOCABULARY, "context_length": 64, "page_elements": DIM}

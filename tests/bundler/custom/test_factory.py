@@ -18,9 +18,16 @@ def number(): return 3
 def small(): return program(vocab_size=255)
 def empty(): return program(context_length=0)
 def function(): return program(model=make)
+def nameless(): return program(name=None)
+def place(): return program(tokenizer="folder")
+def page(): return program(page_elements=float("nan"))
+def weightless():
+    made = program()
+    del made.model.embedding
+    return made
 def integers():
     made = program()
-    made.model.register_buffer("table", torch.zeros(3, dtype=torch.int64))
+    made.model.register_buffer("table", torch.zeros(3, dtype=torch.bool))
     return made
 """
 
@@ -57,9 +64,13 @@ def test_what_a_program_is_as_a_source(path: Path) -> None:
         (":leave", "program.py:leave raised SystemExit: 3"),
         (":number", "program.py:number returned a int; expected a CustomProgram"),
         (":small", "vocab_size is 255; one token a byte needs 256"),
-        (":empty", "context_length is 0; expected a whole number above zero"),
+        (":empty", "context_length is 0; expected a whole number from 1 to "),
+        (":nameless", "program.py:nameless: name is None; expected a string"),
+        (":place", "tokenizer is 'folder'; expected a pathlib.Path, of a folder with tokenizer.json"),
+        (":page", "page_elements is nan; expected a whole number from 1 to "),
+        (":weightless", "the model has no parameters; expected one at least"),
         (":function", "the model is a function; expected a torch.nn.Module"),
-        (":integers", "parameter 'table' is int64 [3]; expected float32"),
+        (":integers", "parameter 'table' is bool [3] on cpu; expected float32, float16, bfloat16, int64, int32"),
     ],
 )
 def test_refusals(path: Path, factory: str, message: str) -> None:
