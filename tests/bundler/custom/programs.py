@@ -44,6 +44,8 @@ class Sums(torch.nn.Module):
 class Shuffled(torch.nn.Module):
     """Without state and without loops, so that it can be traced; its parameters are of several types."""
 
+    order: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(1)
