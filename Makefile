@@ -33,7 +33,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 # Beside llama.cpp, which it builds the first time (minutes); BENCH_ARGS=--quick for a look. See benchmarks/README.md.
-bench: $(VENV)/.installed-build
+bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:
@@ -45,6 +45,10 @@ $(BIN)/python:
 $(VENV)/.installed-build: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[build]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-build
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
