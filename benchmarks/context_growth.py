@@ -65,7 +65,10 @@ def token_bytes(bundle: Path) -> int:
 
 
 def table(grown: list[Growth], threads: int) -> str:
-    """Medians; GB/s is what the longest context's cache has more than the shortest one's, over the time it adds."""
+    """Medians; GB/s is what the longest context's cache has more than the shortest one's, over the time it adds.
+
+    As though every layer read all of it: with sliding windows much less is read.
+    """
     lengths = list(grown[0].milliseconds)
     heads = ["cache", "threads", "bytes a token", *(f"ms after {n:,}" for n in lengths)]
     heads += ["more cache, MB", "GB/s"] * (len(lengths) > 1)
