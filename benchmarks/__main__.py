@@ -2,36 +2,28 @@
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.command import run_command
 from benchmarks.comparison_run import Plan, measure, requantised
 from benchmarks.llama_cpp_build import LlamaCpp, build_once, given
 from benchmarks.models import DEMO, FILES, find_model
 from benchmarks.plot import can_plot, write_plot
-from benchmarks.processes import WORK, BenchmarkError
+from benchmarks.processes import WORK
 from benchmarks.report import markdown, print_result
 from benchmarks.result import write_json
 from benchmarks.tasks import TASKS, choose_tasks
 
 
 def main(words: list[str]) -> int:
-    """Measure, print, write. Status 1: something was left out; 2: there is no result."""
+    """Measure, print, write. Status 1: something was left out."""
     arguments = parse(words)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way, what was started has to end too
     log = Console(stderr=True, highlight=False)
-    try:
-        plan, llama_cpp = make_plan(arguments, words)
-        result = measure(plan, llama_cpp, log.print)
-    except BenchmarkError as error:
-        log.print(f"error: {error}", markup=False)
-        return 2
-    except KeyboardInterrupt:
-        log.print("interrupted before anything was measured; what was built so far is kept")
-        return 130
+    plan, llama_cpp = make_plan(arguments, words)
+    result = measure(plan, llama_cpp, log.print)
     print_result(result, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
     write_json(result, arguments.json)
     arguments.json.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
@@ -83,4 +75,4 @@ def make_plan(arguments: argparse.Namespace, words: list[str]) -> tuple[Plan, Ll
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

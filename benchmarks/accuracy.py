@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from benchmarks.command import run_command
 from benchmarks.llama_cpp_build import build_once, given
 from benchmarks.llama_cpp_logits import Floats, SavedLogits, divergences, normalise, read_logits, round_trip
 from benchmarks.models import DEMO, FILES, Model, find_model
-from benchmarks.processes import ROOT, WORK, BenchmarkError, run
+from benchmarks.processes import ROOT, WORK, run
 from benchmarks.sharkpack_engine import build_bundle
 
 POSITIONS = 256
@@ -39,11 +40,7 @@ def main(words: list[str]) -> int:
     add("--work", type=Path, default=WORK, metavar="DIR", help="where bundles go (default: build/benchmarks)")
     arguments = parser.parse_args(words)
     console = Console(highlight=False)
-    try:
-        found = {name: measure(find_model(name), arguments) for name in arguments.models}
-    except BenchmarkError as error:
-        console.print(f"error: {error}", markup=False)
-        return 2
+    found = {name: measure(find_model(name), arguments) for name in arguments.models}
     for name, values in found.items():
         listed = ", ".join(f"{key} {value:.5f}" for key, value in values.items())
         console.print(f"{name}: {listed}", markup=False)
@@ -100,4 +97,4 @@ def our_logits(model: Model, options: tuple[str, ...], text: SavedLogits, work: 
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

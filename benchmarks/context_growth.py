@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.command import run_command
 from benchmarks.models import FILES, Model, find_model
 from benchmarks.processes import WORK
 from benchmarks.sharkpack_engine import SharkpackEngine, build_bundle
@@ -84,4 +85,4 @@ def table(grown: list[Growth], threads: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

@@ -9,6 +9,7 @@ from typing import Any
 import iree.runtime as rt
 import numpy as np
 
+from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET, load, open_device
 from benchmarks.kernel_chain import Chain
 from sharkpack.templates.kernels.emitter import I32, Binding, Emitter
@@ -65,4 +66,4 @@ def _seconds(function: Any, values: Any) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

@@ -8,6 +8,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from benchmarks.command import run_command
 from benchmarks.models import FILES, find_model
 from benchmarks.processes import WORK
 from benchmarks.sharkpack_engine import SharkpackEngine, build_bundle
@@ -47,4 +48,4 @@ def copy_in_pieces(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

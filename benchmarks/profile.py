@@ -18,6 +18,7 @@ from typing import Any
 import iree.runtime as rt
 import numpy as np
 
+from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET, load, open_device
 from benchmarks.kernel_chain import Chain
 from benchmarks.models import FILES, find_model
@@ -132,4 +133,4 @@ def table(lines: list[Line]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

@@ -1,0 +1,20 @@
+"""How every command here begins and ends: errors as one line, and nothing left running."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+from benchmarks.processes import BenchmarkError
+
+
+def run_command(main: Callable[[list[str]], int]) -> int:
+    """The status of `main`, given the command line's words; 2 for a BenchmarkError, 130 for Ctrl-C and for SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started has to end either way
+    try:
+        return main(sys.argv[1:])
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,39 @@
+"""How a command ends."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.command import run_command
+from benchmarks.processes import BenchmarkError
+
+
+@pytest.fixture(autouse=True)
+def handler_put_back() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_its_status_is_that_of_the_command() -> None:
+    assert run_command(lambda words: 1) == 1
+
+
+def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(words: list[str]) -> int:
+        raise BenchmarkError("no model: give one")
+
+    assert run_command(fail) == 2
+    assert capsys.readouterr().err == "error: no model: give one\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_is_no_traceback(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(words: list[str]) -> int:
+        os.kill(os.getpid(), number)
+        return 0
+
+    assert run_command(interrupted) == 130
+    assert capsys.readouterr().err == "interrupted\n"
