@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.one_line import printable
 
 
 def write_text(text: str) -> None:
@@ -46,7 +47,7 @@ def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numer
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # Away from a terminal nothing is folded: a script that reads a column wants whole values.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100_000)
     with console.capture() as captured:

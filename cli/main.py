@@ -12,6 +12,7 @@ from sharkpack import __version__
 from sharkpack.cli.arguments import Parser
 from sharkpack.cli.streams import open_closed_streams
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.one_line import printable
 
 COMMANDS = ("build", "run", "inspect", "devices", "eval", "convert", "export", "dump-inputs", "models", "cache")
 """Each is a module of this folder with SUMMARY, DESCRIPTION, EXAMPLES, add_arguments and execute."""
@@ -88,7 +89,7 @@ def _fail(line: str, status: int) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _abandon_stdout() -> None:

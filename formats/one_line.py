@@ -3,10 +3,16 @@
 _LONGEST = 400
 
 
+def printable(text: str) -> str:
+    """`text` with what does not print escaped: a terminal obeys some of it."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def one_line(text: str) -> str:
-    """`text` with what does not print escaped, and its middle left out when it is very long."""
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    """`printable`, and its middle left out when it is very long."""
+    text = printable(text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     return text

@@ -9,6 +9,7 @@ import pytest
 
 from sharkpack import __version__
 from sharkpack.cli import devices
+from sharkpack.cli.console import write_table
 from sharkpack.cli.main import COMMANDS, main
 from tests.cli.conftest import Sharkpack
 
@@ -69,6 +70,13 @@ def test_defects_are_told_from_bad_input(sharkpack: Sharkpack, monkeypatch: pyte
     assert outcome.err == "internal error: ZeroDivisionError: of the mind (set SHARKPACK_TRACEBACK=1 to see where)\n"
     monkeypatch.setenv("SHARKPACK_TRACEBACK", "1")
     assert "Traceback (most recent call last):" in sharkpack("devices").err
+
+
+def test_what_a_terminal_would_obey_is_escaped(sharkpack: Sharkpack, capfd: pytest.CaptureFixture[str]) -> None:
+    """Names come out of files of others."""
+    assert "cannot read \\x1b[2J.gguf" in sharkpack("inspect", "\x1b[2J.gguf").error
+    write_table(("name",), [("a\x1b[2J\nb",)])
+    assert "a\\x1b[2J\\nb\n" in capfd.readouterr().out
 
 
 def test_interrupt(sharkpack: Sharkpack, monkeypatch: pytest.MonkeyPatch) -> None:
