@@ -73,9 +73,10 @@ def code_digest() -> str:
 
 
 def _files_of(source: Path) -> list[Path]:
+    """All but what Python keeps there of its own: under names that come and go while another process imports them."""
     if source.is_file():
         return [source]
-    return sorted(path for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return sorted(path for path in source.rglob("*") if "__pycache__" not in path.parts and path.is_file())
 
 
 def _digest(*parts: Any) -> str:
