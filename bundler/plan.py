@@ -16,6 +16,7 @@ from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
 from sharkpack.formats.entry_points import entry_points
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.irpa import plan_irpa
+from sharkpack.formats.one_line import one_line
 from sharkpack.formats.signature import CacheInfo, Signature
 from sharkpack.formats.tensor_file import TensorFilePlan
 from sharkpack.formats.tensor_note import write_note
@@ -67,7 +68,12 @@ class BuildPlan:
         if isinstance(self.model, MlirModel):
             names = tuple(entry.name for entry in entry_points(self.signature))
             return Program(text=self.model.program.code.text, kernels=(), entry_points=names)
-        return trace(self.model, self.options, self.batch_sizes)
+        try:
+            return trace(self.model, self.options, self.batch_sizes)
+        except Exception as error:
+            if self.source.program is None:
+                raise
+            raise SharkpackError(_untraceable(self.source, error)) from error  # code that is not ours
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -95,6 +101,14 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
     if isinstance(model, MlirModel):
         check_abi(model.program, entry_points(plan.signature))
     return plan
+
+
+def _untraceable(source: SourceModel, error: Exception) -> str:
+    reason = one_line(" ".join(str(error).split()))
+    return (
+        f"program '{source.name}' runs but cannot be traced: {type(error).__name__}: {reason}; the numbers of tokens "
+        "and pages are symbols there: let no loop, and no condition, depend on them"
+    )
 
 
 def _build(source: SourceModel, options: ModelOptions) -> CausalModel | MlirModel:

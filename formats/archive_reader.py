@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from sharkpack.formats.one_line import one_line
 _CHUNK = 1 << 20
 _MAX_WINDOW = 1 << 27
 _OTHER_FILES = {b"GGUF": "a GGUF model", b"IRPA": "an IREE parameter file", b"PK\x03\x04": "some other ZIP archive"}
+_PROGRAM = re.compile(r".+\.(mlir|py(:.*)?)")
 
 
 class Archive:
@@ -151,6 +153,8 @@ class Archive:
 
 
 def _map(path: Path) -> mmap.mmap:
+    if _PROGRAM.fullmatch(path.name):
+        raise SharkpackError(f"{path} is a program, not a sharkpack bundle; make a bundle of it with 'sharkpack build'")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # before opening: that of a pipe would wait for its other end

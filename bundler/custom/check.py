@@ -26,6 +26,8 @@ def check_program(program: CustomProgram, options: ModelOptions, page_elements: 
     length = min(options.context_length, options.page_size + 3)
     tokens = torch.arange(SEQUENCES * length).reshape(SEQUENCES, length) * 7 % program.vocab_size
     whole, _ = check.run(tokens, 0, check.cache(0.0), "prefill")
+    if not whole.isfinite().all():
+        check.fail("prefill: some logits are no finite numbers (nan or inf)")
     used, _ = check.run(tokens, 0, check.cache(0.5), "prefill")
     check.agree(used, whole, "a sequence depends on what the cache held before it: start anew at position 0")
     padded = torch.cat([tokens, torch.zeros_like(tokens[:, :1])], dim=1) if length < options.context_length else tokens

@@ -13,7 +13,7 @@ from tests.bundler.custom.programs import shuffled
 from tests.end_to_end.command_line import build
 from tests.end_to_end.stock_tools import run_script
 
-FACTORY = "from tests.bundler.custom.programs import shuffled\n"
+FACTORY = "from tests.bundler.custom.programs import shuffled, unrolled\n"
 TOKENS = [3, 250, 7, 7, 0, 99]
 
 
@@ -73,3 +73,12 @@ def test_reference(source: str, bundle: Path, capfd: pytest.CaptureFixture[str])
     expected = capfd.readouterr().out
     assert main(["run", str(bundle), "The", "--raw", "--max-tokens", "12"]) == 0
     assert capfd.readouterr().out == expected
+
+
+def test_a_program_that_cannot_be_traced(source: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """It runs, for as many tokens as there happen to be."""
+    assert main(["build", source.replace(":shuffled", ":unrolled"), "-o", f"{source}.shark", "--batch-sizes", "1"]) == 2
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: program 'unrolled' runs but cannot be traced: ")
+    assert error.endswith("are symbols there: let no loop, and no condition, depend on them")
+    assert not Path(f"{source}.shark").exists()

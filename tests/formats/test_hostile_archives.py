@@ -145,3 +145,11 @@ def test_files_that_cannot_be_mapped(tmp_path: Path) -> None:
             Archive.open(path)
     with pytest.raises(SharkpackError, match=r"nowhere\.shark: cannot open: No such file or directory"):
         Archive.open(tmp_path / "nowhere.shark")
+
+
+@pytest.mark.parametrize("name", ["program.mlir", "program.py", "program.py:factory"])
+def test_a_program_is_built_first(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SharkpackError) as error:
+        Archive.open(tmp_path / name)
+    expected = f"{tmp_path / name} is a program, not a sharkpack bundle; make a bundle of it with 'sharkpack build'"
+    assert str(error.value) == expected

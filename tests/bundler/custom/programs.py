@@ -65,6 +65,19 @@ def shuffled() -> CustomProgram:
     return program(Shuffled(), name="shuffled", page_size=16)
 
 
+class Unrolled(Shuffled):
+    """A loop over tokens, which torch runs and nothing traces."""
+
+    def hidden(self, *arguments: Tensor) -> Any:
+        x, cache = super().hidden(*arguments)
+        return torch.stack([row * 1 for row in x]), cache
+
+
+def unrolled() -> CustomProgram:
+    """A factory of one."""
+    return program(Unrolled(), name="unrolled", page_size=16)
+
+
 def program(model: Any = None, **changes: Any) -> CustomProgram:
     """A sound one, or one with `changes`."""
     values = {"name": "sums", "vocab_size": VOCABULARY, "context_length": 64, "page_elements": DIM}

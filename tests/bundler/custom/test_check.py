@@ -62,6 +62,11 @@ class _Batch(Sums):
         return x.reshape(*tokens.shape, DIM), cache
 
 
+class _NotFinite(Sums):
+    def head(self, x: Tensor) -> Any:
+        return super().head(x) * float("nan")
+
+
 class _Raises(Sums):
     def hidden(self, *arguments: Tensor) -> Any:
         raise IndexError("out of\nreach")
@@ -74,6 +79,7 @@ class _Raises(Sums):
         (_Doubles, "prefill: the logits of head is float64 [22, 256]; expected float32 [22, 256]"),
         (_OneResult, "hidden returned a Tensor in prefill; expected two: the rows and the cache"),
         (_Batch, "prefill: the rows of hidden is float32 [2, 11, 4]; expected float32 [22, D]"),
+        (_NotFinite, "prefill: some logits are no finite numbers (nan or inf)"),
         (_Raises, "hidden raised IndexError in prefill: out of\\nreach"),
     ],
 )
