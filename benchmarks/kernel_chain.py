@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from sharkpack.templates.kernels.emitter import Binding
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 
@@ -20,42 +19,34 @@ class Chain:
     @property
     def shared(self) -> list[str]:
         """Names of the inputs that all calls take: those whose size is known only when a program runs."""
-        return [b.name for b in self._inputs if b.tensor.startswith("?")]
+        return [b.name for b in self.kernel.inputs if b.tensor.startswith("?")]
 
     @property
     def own(self) -> list[str]:
         """Names of the inputs that each call has its own of."""
-        return [b.name for b in self._inputs if not b.tensor.startswith("?")]
-
-    @property
-    def _inputs(self) -> list[Binding]:
-        return [b for b in self.kernel.bindings if b.access != "write"]
-
-    @property
-    def _outputs(self) -> list[Binding]:
-        return [b for b in self.kernel.bindings if b.access != "read"]
+        return [b.name for b in self.kernel.inputs if not b.tensor.startswith("?")]
 
     def text(self, isa: Isa) -> str:
         """The module's MLIR. What a call updates, the next call takes."""
         kernel, types = self.kernel, {b.name: f"tensor<{b.tensor}>" for b in self.kernel.bindings}
-        results = ", ".join(types[b.name] for b in self._outputs)
+        results = ", ".join(types[b.name] for b in self.kernel.outputs)
         held = {name: f"%{name}" for name in self.shared}
         lines, made = [], []
         for call in range(self.count):
             operands = [f"%{operand}_{call}" for operand in kernel.operands]
             lines += [f"{operand} = arith.constant {call} : i32" for operand in operands]
-            given = [held.get(b.name, f"%{b.name}_{call}") for b in self._inputs]
-            kinds = ["i32"] * len(operands) + [types[b.name] for b in self._inputs]
+            given = [held.get(b.name, f"%{b.name}_{call}") for b in self.kernel.inputs]
+            kinds = ["i32"] * len(operands) + [types[b.name] for b in self.kernel.inputs]
             lines.append(
-                f"%made_{call}:{len(self._outputs)} = util.call @{kernel.name}({', '.join(operands + given)}) : "
+                f"%made_{call}:{len(self.kernel.outputs)} = util.call @{kernel.name}({', '.join(operands + given)}) : "
                 f"({', '.join(kinds)}) -> ({results})"
             )
-            for i, b in enumerate(self._outputs):
+            for i, b in enumerate(self.kernel.outputs):
                 if b.access == "update":
                     held[b.name] = f"%made_{call}#{i}"
                 else:
                     made.append((f"%made_{call}#{i}", types[b.name]))
-        updated = [(held[b.name], types[b.name]) for b in self._outputs if b.access == "update"]
+        updated = [(held[b.name], types[b.name]) for b in self.kernel.outputs if b.access == "update"]
         returned = [*updated, *made]
         parameters = [f"%{name}: {types[name]}" for name in self.shared]
         parameters += [f"%{name}_{call}: {types[name]}" for call in range(self.count) for name in self.own]

@@ -203,8 +203,6 @@ def _constant(operand: Any) -> Any:
 
 def _emit_call(op: Any, kernel: Kernel, scalars: dict[str, Any], values: dict[str, Any]) -> None:
     """torch tensors -> builtin tensors of the kernel's (dynamic) shapes -> call -> back."""
-    inputs = [b for b in kernel.bindings if b.access != "write"]
-    outputs = [b for b in kernel.bindings if b.access != "read"]
     i32 = ir.IntegerType.get_signless(32)
     with ir.InsertionPoint(op):
         arguments = [
@@ -213,12 +211,12 @@ def _emit_call(op: Any, kernel: Kernel, scalars: dict[str, Any], values: dict[st
             ).result
             for name in kernel.operands
         ]
-        for binding in inputs:
+        for binding in kernel.inputs:
             value = values[binding.name]
             builtin = _builtin_type(str(value.type))
             value = ir.Operation.create("torch_c.to_builtin_tensor", results=[builtin], operands=[value]).result
             arguments.append(_cast(value, ir.Type.parse(f"tensor<{binding.tensor}>")))
-        types = [ir.Type.parse(f"tensor<{b.tensor}>") for b in outputs]
+        types = [ir.Type.parse(f"tensor<{b.tensor}>") for b in kernel.outputs]
         call = ir.Operation.create(
             "util.call", results=types, operands=arguments, attributes={"callee": ir.FlatSymbolRefAttr.get(kernel.name)}
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sharkpack.templates import ops
+from sharkpack.templates.kernels.attention_parts import room_for_parts
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Linear, RMSNorm, Rows, finer, project
 from sharkpack.templates.recipe import ModelOptions, WeightTable
@@ -111,7 +112,8 @@ class AttentionBlock(torch.nn.Module):
         scale = self.shape.head_dim**-0.5 if how.scale is None else how.scale
         sizes = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
         where = (batch.page_ids, batch.start_positions, batch.seq_lens)
-        cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, self.index, heads, *sizes)
+        room = 0 if batch.prefill else room_for_parts(layout, heads)
+        cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, self.index, heads, *sizes, room)
         how_far = (how.window, batch.prefill, *sizes, how.softcap)
         if self.attn_output.is_int8:
             cache, *attended = ops.attention_int8(q, *where, cache, self.index, heads, scale, *how_far)

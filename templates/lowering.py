@@ -100,6 +100,7 @@ def _attention(call: Call, output: Literal["float32", "int8"]) -> Kernel:
         prefill=s["prefill"],
         cap=s["softcap"],
         output=output,
+        room=call.width("q") - s["heads"] * s["key_head_dim"],
     )
 
 
@@ -121,7 +122,9 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "gated_matmul_int8": lambda c: gated_matmul(
         c.scalars["n"], c.scalars["k"], c.scalars["gate_layout"], c.scalars["up_layout"], c.scalars["activation"]
     ),
-    "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
+    "rope_and_store": lambda c: rope_and_store(
+        c.cache_layout(), c.scalars["heads"], c.width("angles"), c.scalars["room"]
+    ),
     "attention": lambda c: _attention(c, "float32"),
     "attention_int8": lambda c: _attention(c, "int8"),
 }

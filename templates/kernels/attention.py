@@ -1,13 +1,15 @@
 """Causal attention over the pages in place: online softmax, a tile of queries shares each key and value that is read.
 
 One workgroup is one kv head and `query_tile` tokens of one sequence; its rows are those tokens times the heads that
-share the kv head. It never gathers the cache, and a sliding window starts at the first page that the window touches.
+share the kv head. Where there is room for it behind the queries, several workgroups share a long context. It never
+gathers the cache, and a sliding window starts at the first page that the window touches.
 The cache is passed through as if it were updated: a chain of single uses is what the compiler needs to see to keep
 every later write in place.
 """
 
 from typing import Literal
 
+from sharkpack.templates.kernels.attention_parts import Parts
 from sharkpack.templates.kernels.attention_span import ACCUMULATORS, Row, Span, Token
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.elementwise import quantize_half
@@ -27,22 +29,27 @@ def attention(
     prefill: bool,
     cap: float = 0.0,
     output: Output = "float32",
+    room: int = 0,
 ) -> Kernel:
     """softmax(scale * q . K^T) . V of each query row [rows, heads*key_head_dim] over its sequence's positions
     0..its own (the last `window` of them, if given), [rows, heads*value_head_dim] float32, or quantised.
 
     prefill: tile several tokens of a sequence; without, each row is a workgroup of its own. cap: other than 0,
-    scaled scores become cap * tanh(score / cap).
+    scaled scores become cap * tanh(score / cap). room: floats behind the queries of each row, 0 or
+    `attention_parts.room_for_parts`: then a long context is shared by several workgroups. Not with prefill.
     """
-    writer = _Attention(cache, heads, scale, window, prefill, cap, output)
-    width = heads * cache.value_head_dim
+    writer = _Attention(cache, heads, scale, window, prefill, cap, output, in_parts=room > 0)
+    width, q_width = heads * cache.value_head_dim, heads * cache.key_head_dim + room
     tag = f"w{window or 0}_s{_tag(scale)}" + (f"_c{_tag(cap)}" if cap else "")
     y = [Binding(name="y", memref=f"?x{width}xf32", tensor=f"?x{width}xf32", access="write")]
     return Kernel(
-        name=f"attention_q{heads}_{tag}_t{writer.query_tile}_{output}_{cache.tag}",
+        name=f"attention_q{heads}_{tag}_t{writer.query_tile}{'_parts' if room else ''}_{output}_{cache.tag}",
         bindings=(
             Binding(
-                name="q", memref=f"?x{heads * cache.key_head_dim}xf32", tensor=f"?x{heads * cache.key_head_dim}xf32"
+                name="q",
+                memref=f"?x{q_width}xf32",
+                tensor=f"?x{q_width}xf32",
+                access="spend" if room else "read",
             ),
             *BATCH_INPUTS,
             cache.binding(),
@@ -52,6 +59,7 @@ def attention(
         dimensions={"rows": ("q", 0), **BATCH_DIMENSIONS},
         row_tile=writer.query_tile,
         groups=cache.kv_heads,
+        split=writer.parts.split if writer.parts else None,
         body=writer.write,
     )
 
@@ -66,6 +74,8 @@ class _Attention:
         prefill: bool,
         cap: float,
         output: Output,
+        *,
+        in_parts: bool,
     ) -> None:
         self.cache, self.window, self.output = cache, window, output
         self.group = heads // cache.kv_heads
@@ -74,9 +84,12 @@ class _Attention:
         self.query_tile = max(1, most // self.group) if prefill else 1
         # In prefill, neighbouring tokens have read the same pages just before.
         self.span = Span(cache, scale, cap, windowed=bool(window), prefetch=not prefill)
+        self.parts = Parts(cache, self.span, heads, window) if in_parts else None
 
     def write(self, e: Emitter) -> None:
         self.span.scratch(e, self.together * self.query_tile)
+        head = self.parts.place(e)[0] if self.parts else "%group_y"
+        e.do(f"%kv_head = arith.addi {head}, %origin : index")
         start = e.mul("%group_x", self.query_tile)
         if self.query_tile == 1:
             self._tokens(e, [start])
@@ -98,7 +111,7 @@ class _Attention:
         sequence, _ = place(e, rows[0])
         length = as_index(e, e.load_scalar("seq_lens", [sequence]))
         tokens = [self._token(e, row, length) for row in rows]
-        first_head = e.mul("%group_y", self.group)
+        first_head = e.mul("%kv_head", self.group)
 
         def some_heads(offset: str) -> None:
             self._heads(e, tokens, sequence, e.add(first_head, offset))
@@ -121,21 +134,40 @@ class _Attention:
             for g in range(self.together):
                 at = e.add(head, g)
                 q, y = e.mul(at, self.cache.key_head_dim), e.mul(at, self.cache.value_head_dim)
-                rows.append(Row(number=len(rows), token=token, q=q, y=y))
-        self.span.start(e, len(rows))
+                rows.append(Row(number=len(rows), token=token, head=at, q=q, y=y))
         size = self.cache.page_size
         first_page = e.op(f"arith.divui {tokens[0].first}, {e.index(size)} : index")  # positions ascend
         last_page = e.op(f"arith.ceildivui {tokens[-1].past}, {e.index(size)} : index")
+        if self.parts is None:
+            self._pages(e, rows, sequence, first_page, last_page)
+            self._finish(e, rows)
+        else:
+            self._part(e, self.parts, rows, sequence, first_page, last_page)
+
+    def _part(self, e: Emitter, parts: Parts, rows: list[Row], sequence: str, first_page: str, last_page: str) -> None:
+        _, part, most = parts.place(e)
+        begin, end, used = parts.share(e, part, most, first_page, last_page)
+
+        def mine() -> None:
+            self._pages(e, rows, sequence, begin, end)
+            parts.finish(e, rows, part, used, lambda: self._finish(e, rows))
+
+        e.branch(e.op(f"arith.cmpi ult, {part}, {used} : index"), mine, lambda: None)
+
+    def _pages(self, e: Emitter, rows: list[Row], sequence: str, first_page: str, last_page: str) -> None:
+        self.span.start(e, len(rows))
 
         def pages(slot: str) -> None:
             end = e.minimum(e.add(slot, self.span.pages), last_page)
             self.span.attend(e, rows, sequence, slot, end)
 
         e.each(first_page, last_page, self.span.pages, pages)
-        for row in rows:
-            self._finish(e, row)
 
-    def _finish(self, e: Emitter, row: Row) -> None:
+    def _finish(self, e: Emitter, rows: list[Row]) -> None:
+        for row in rows:
+            self._finish_row(e, row)
+
+    def _finish_row(self, e: Emitter, row: Row) -> None:
         """The row's sums over its total, as float32 or as codes and scales."""
         inverse = self.span.inverse_total(e, row)
 

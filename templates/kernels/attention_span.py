@@ -32,16 +32,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One token and head: its number in the tile, and where its head begins in a row of q and of y."""
+    """One token and head: its number in the tile, the head's, and where it begins in a row of q and of y."""
 
     number: int
     token: Token
+    head: str
     q: str
     y: str
 
 
 class Span:
-    """prefetch: ask for each page while the one before it is read."""
+    """prefetch: ask for each page while the one before it is read. The kv head is `%kv_head`, an index value."""
 
     def __init__(self, cache: CacheLayout, scale: float, cap: float, *, windowed: bool, prefetch: bool) -> None:
         self.cache, self.scale, self.cap, self.windowed, self.prefetch = cache, scale, cap, windowed, prefetch
@@ -79,9 +80,9 @@ class Span:
         """Store the scaled, masked scores of one page in `weights`."""
         size, vectors = self.cache.page_size, self.vectors
         begin = e.mul(page, size)
-        keys = self.cache.key_head(e, page_of(e, sequence, begin, size), "%layer", "%group_y")
+        keys = self.cache.key_head(e, page_of(e, sequence, begin, size), "%layer", "%kv_head")
         following = self._following(e, rows, sequence, begin)
-        following = self.cache.key_head(e, following, "%layer", "%group_y")
+        following = self.cache.key_head(e, following, "%layer", "%kv_head")
         each = max(1, ACCUMULATORS[e.isa.register_bytes] // vectors)
         parts = [rows[first : first + each] for first in range(0, len(rows), each)]
         scores = [score for part in parts for score in self._products(e, part, keys, following)]
@@ -168,8 +169,8 @@ class Span:
         """
         begin = e.mul(page, self.cache.page_size)
         values = page_of(e, sequence, begin, self.cache.page_size)
-        scales = self.cache.value_scales(e, self.cache.value_head(e, values, "%layer", "%group_y"))
-        following = self.cache.value_head(e, self._following(e, rows, sequence, begin), "%layer", "%group_y")
+        scales = self.cache.value_scales(e, self.cache.value_head(e, values, "%layer", "%kv_head"))
+        following = self.cache.value_head(e, self._following(e, rows, sequence, begin), "%layer", "%kv_head")
         self._ask(e, self.cache.value_scales(e, following), 4 * self.cache.page_size)
         at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), self.cache.page_size)
         for v in range(self.vectors):
@@ -190,9 +191,9 @@ class Span:
         def columns(d: str) -> None:
             def page_sums(page: str, carried: list[str]) -> Sequence[str]:
                 begin = e.mul(page, size)
-                start = self.cache.value_head(e, page_of(e, sequence, begin, size), "%layer", "%group_y")
+                start = self.cache.value_head(e, page_of(e, sequence, begin, size), "%layer", "%kv_head")
                 following = self._following(e, rows, sequence, begin)
-                following = e.add(self.cache.value_head(e, following, "%layer", "%group_y"), d)
+                following = e.add(self.cache.value_head(e, following, "%layer", "%kv_head"), d)
                 start = e.add(start, d)
                 at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), size)
 

@@ -18,13 +18,14 @@ I8 = "vector<64xi8>"
 class Binding:
     """One buffer of a kernel: its name, its memref type inside the kernel, its tensor type in the program.
 
-    A leading `?` in either is the number of rows, known at run time. `access` "update" is written in place.
+    A leading `?` in either is the number of rows, known at run time. `access` "update" is written in place, and so is
+    "spend", which is of no use afterwards: the caller gets nothing back for it.
     """
 
     name: str
     memref: str
     tensor: str
-    access: Literal["read", "write", "update"] = "read"
+    access: Literal["read", "write", "update", "spend"] = "read"
 
 
 class Emitter:

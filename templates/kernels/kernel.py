@@ -8,6 +8,26 @@ from sharkpack.templates.kernels.isa import Isa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """More workgroups where a dimension is large: as many times more as it has parts of `each`, up to `most`."""
+
+    dimension: str
+    each: int
+    most: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """From `%heads` workgroups and the dimension's `%size` to `%groups`."""
+        return (
+            f"%each = arith.constant {self.each} : index",
+            f"%most = arith.constant {self.most} : index",
+            "%wanted = arith.ceildivui %size, %each : index",
+            "%parts = arith.minui %wanted, %most : index",
+            "%groups = arith.muli %heads, %parts : index",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """One executable and the function through which a program calls it.
 
@@ -16,6 +36,7 @@ class Kernel:
         the leading dimension of every output.
     row_tile: rows a workgroup takes (0: the number of workgroups does not depend on the rows).
     groups: workgroups of the second dimension (of the only one, when row_tile is 0).
+    split: multiplies `groups`, where row_tile is not 0; the body finds the product as `%group_count_y`.
     body: writes the kernel; finds the operands, the dimensions, `%group_x` and `%group_y` as index values.
     """
 
@@ -26,6 +47,17 @@ class Kernel:
     operands: tuple[str, ...] = ()
     row_tile: int = 0
     groups: int = 1
+    split: Split | None = None
+
+    @property
+    def inputs(self) -> tuple[Binding, ...]:
+        """What a caller gives, after the operands."""
+        return tuple(b for b in self.bindings if b.access != "write")
+
+    @property
+    def outputs(self) -> tuple[Binding, ...]:
+        """What a caller gets."""
+        return tuple(b for b in self.bindings if b.access in ("write", "update"))
 
     @property
     def layout_alias(self) -> str:
@@ -47,6 +79,7 @@ class Kernel:
         prologue = [
             "%group_x = hal.interface.workgroup.id[0] : index",
             "%group_y = hal.interface.workgroup.id[1] : index",
+            *["%group_count_y = hal.interface.workgroup.count[1] : index"] * (self.split is not None),
             "%origin = arith.constant 0 : index",
         ]
         for ordinal, operand in enumerate((*self.operands, *self.dimensions)):
@@ -66,9 +99,8 @@ class Kernel:
         return f"""
 hal.executable.source private @executable_{self.name} {{
   hal.executable.export public @kernel_{self.name} ordinal(0) layout({layout})
-      count(%device: !hal.device, %rows: index) -> (index, index, index) {{
+      count(%device: !hal.device, %rows: index{", %size: index" if self.split else ""}) -> (index, index, index) {{
     %c1 = arith.constant 1 : index
-    %groups = arith.constant {self.groups} : index
 {self._count()}
   }}
   builtin.module {{
@@ -81,38 +113,38 @@ hal.executable.source private @executable_{self.name} {{
 """
 
     def _count(self) -> str:
-        if not self.row_tile:
-            return "    hal.return %groups, %c1, %c1 : index, index, index"
-        return (
-            f"    %tile = arith.constant {self.row_tile} : index\n"
-            "    %row_groups = arith.ceildivui %rows, %tile : index\n"
-            "    hal.return %row_groups, %groups, %c1 : index, index, index"
-        )
+        name = "%heads" if self.split else "%groups"
+        lines = [f"{name} = arith.constant {self.groups} : index", *(self.split.lines if self.split else ())]
+        if self.row_tile:
+            lines += [f"%tile = arith.constant {self.row_tile} : index"]
+            lines += ["%row_groups = arith.ceildivui %rows, %tile : index"]
+        counts = "%row_groups, %groups, %c1" if self.row_tile else "%groups, %c1, %c1"
+        return "\n".join(f"    {line}" for line in [*lines, f"hal.return {counts} : index, index, index"])
 
     def _function(self) -> str:
         sizes = self._sizes()
         rows = sizes[self.dimensions["rows"]].name
-        inputs = [b for b in self.bindings if b.access != "write"]
-        outputs = [b for b in self.bindings if b.access != "read"]
+        written = [b for b in self.bindings if b.access != "read"]
         lines = [line for size in sizes.values() for line in size.lines]
         lines += [f"%{n} = arith.index_castui {sizes[at].name} : index to i32" for n, at in self.dimensions.items()]
         scalars = [*self.operands, *self.dimensions]
-        arguments = ", ".join(f"%{name}" for name in (*scalars, *(b.name for b in inputs)))
-        types = ", ".join([*["i32"] * len(scalars), *(_sized(b, sizes) for b in inputs)])
+        arguments = ", ".join(f"%{name}" for name in (*scalars, *(b.name for b in self.inputs)))
+        types = ", ".join([*["i32"] * len(scalars), *(_sized(b, sizes) for b in self.inputs)])
         made = ", ".join(
-            f"%{b.name}{{{sizes[b.name, 0].name}}}" if b.access == "update" else f"tensor<{b.tensor}>{{{rows}}}"
-            for b in outputs
+            f"tensor<{b.tensor}>{{{rows}}}" if b.access == "write" else f"%{b.name}{{{sizes[b.name, 0].name}}}"
+            for b in written
         )
-        results = ", ".join(f"tensor<{b.tensor}>" for b in outputs)
+        results = ", ".join(f"tensor<{b.tensor}>" for b in self.outputs)
         parameters = ", ".join(
-            [*(f"%{name}: i32" for name in self.operands), *(f"%{b.name}: tensor<{b.tensor}>" for b in inputs)]
+            [*(f"%{name}: i32" for name in self.operands), *(f"%{b.name}: tensor<{b.tensor}>" for b in self.inputs)]
         )
-        values = ", ".join(f"%made#{n}" for n in range(len(outputs)))
+        values = ", ".join(f"%made#{n}" for n, b in enumerate(written) if b in self.outputs)
+        workload = rows if self.split is None else f"{rows}, {sizes[self.dimensions[self.split.dimension]].name}"
         body = "\n".join(f"  {line}" for line in lines)
         return f"""
 util.func private @{self.name}({parameters}) -> ({results}) {{
 {body}
-  %made:{len(outputs)} = flow.dispatch @executable_{self.name}::@kernel_{self.name}[{rows}]({arguments})
+  %made:{len(written)} = flow.dispatch @executable_{self.name}::@kernel_{self.name}[{workload}]({arguments})
       : ({types}) -> ({made})
   util.return {values} : {results}
 }}

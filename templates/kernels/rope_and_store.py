@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from sharkpack.templates.kernels.attention_parts import counters
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, page_of, place
 from sharkpack.templates.kernels.emitter import F32, LANES, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
 
-def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int) -> Kernel:
+def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int, room: int = 0) -> Kernel:
     """Rotate the first `rope_dim` of each head of q and k (halves paired), return q, write k and v to their page.
 
     q [rows, heads*key_head_dim], k [rows, kv_heads*key_head_dim], v [rows, kv_heads*value_head_dim],
     angles [rows, rope_dim]: cosines, then sines. Rows at or past seq_lens are padding and go to page 0.
+    room: floats behind each row of the returned q, for attention in parts; the counters that it begins with are 0.
     """
     kd, vd, kvh = cache.key_head_dim, cache.value_head_dim, cache.kv_heads
 
@@ -32,12 +34,14 @@ def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int) -> Kernel:
             _store_value(e, cache, values, cache.value_head(e, page, "%layer", head), slot)
 
         e.each("%origin", e.index(heads), 1, query)
+        for offset in range(0, counters(heads) if room else 0, LANES):
+            e.store(e.floats(0.0), "q_out", [row, e.index(heads * kd + offset)], F32)
         e.each("%origin", e.index(kvh), 1, key_value)
 
     inputs = (_rows("q", heads * kd), _rows("k", kvh * kd), _rows("v", kvh * vd), _rows("angles", rope_dim))
     return Kernel(
-        name=f"rope_and_store_q{heads}_r{rope_dim}_{cache.tag}",
-        bindings=(*inputs, *BATCH_INPUTS, cache.binding(), _rows("q_out", heads * kd, "write")),
+        name=f"rope_and_store_q{heads}_r{rope_dim}{'_parts' if room else ''}_{cache.tag}",
+        bindings=(*inputs, *BATCH_INPUTS, cache.binding(), _rows("q_out", heads * kd + room, "write")),
         operands=("layer",),
         dimensions={"rows": ("q", 0), **BATCH_DIMENSIONS},
         row_tile=1,

@@ -39,17 +39,15 @@ def module_text(kernels: Sequence[Kernel], isa: Isa) -> str:
     """A module that exports each kernel's function as `call_<name>`."""
     parts = [k.layout_alias for k in kernels] + ["module @module {"]
     for kernel in kernels:
-        inputs = [b for b in kernel.bindings if b.access != "write"]
-        outputs = [b for b in kernel.bindings if b.access != "read"]
-        parameters = [f"%{n}: i32" for n in kernel.operands] + [f"%{b.name}: tensor<{b.tensor}>" for b in inputs]
-        types = ["i32"] * len(kernel.operands) + [f"tensor<{b.tensor}>" for b in inputs]
-        names = ", ".join([f"%{n}" for n in kernel.operands] + [f"%{b.name}" for b in inputs])
-        results = ", ".join(f"tensor<{b.tensor}>" for b in outputs)
+        parameters = [f"%{n}: i32" for n in kernel.operands] + [f"%{b.name}: tensor<{b.tensor}>" for b in kernel.inputs]
+        types = ["i32"] * len(kernel.operands) + [f"tensor<{b.tensor}>" for b in kernel.inputs]
+        names = ", ".join([f"%{n}" for n in kernel.operands] + [f"%{b.name}" for b in kernel.inputs])
+        results = ", ".join(f"tensor<{b.tensor}>" for b in kernel.outputs)
         parts += [
             kernel.render(isa),
             f"func.func @call_{kernel.name}({', '.join(parameters)}) -> ({results}) {{",
-            f"  %made:{len(outputs)} = util.call @{kernel.name}({names}) : ({', '.join(types)}) -> ({results})",
-            f"  return {', '.join(f'%made#{i}' for i in range(len(outputs)))} : {results}\n}}",
+            f"  %made:{len(kernel.outputs)} = util.call @{kernel.name}({names}) : ({', '.join(types)}) -> ({results})",
+            f"  return {', '.join(f'%made#{i}' for i in range(len(kernel.outputs)))} : {results}\n}}",
         ]
     return "\n".join([*parts, "}"])
 
@@ -60,8 +58,8 @@ class KernelRunner:
     They are compiled as two modules at once: of one, the compiler makes code in one thread.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], isa: Isa) -> None:
-        config = rt.Config("local-sync")
+    def __init__(self, kernels: Sequence[Kernel], isa: Isa, *, device: str = "local-sync") -> None:
+        config = rt.Config(device)
         halves = [half for half in (kernels[::2], kernels[1::2]) if half]
         with ThreadPoolExecutor() as threads:
             codes = threads.map(lambda half: _compile(half, isa), halves)

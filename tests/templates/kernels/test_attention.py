@@ -10,50 +10,13 @@ from numpy.typing import NDArray
 
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
+from sharkpack.templates.kernels.cache import CacheDtype
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.paged import CACHE_DTYPES, PagedCache
+from sharkpack.templates.paged import CACHE_DTYPES
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
+from tests.templates.kernels.attention_cases import Case, dense, fill
 from tests.templates.weights import error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    dtype: CacheDtype
-    page_size: int
-    kv_heads: int
-    group: int
-    key: int
-    value: int
-    window: int
-    prefill: bool = True
-    scale: float = 0.17
-    softcap: float = 0.0
-
-    @property
-    def heads(self) -> int:
-        return self.kv_heads * self.group
-
-    @property
-    def layout(self) -> CacheLayout:
-        return CacheLayout(
-            dtype=self.dtype,
-            page_size=self.page_size,
-            layers=2,
-            kv_heads=self.kv_heads,
-            key_head_dim=self.key,
-            value_head_dim=self.value,
-        )
-
-    @property
-    def shape(self) -> tuple[int, int, int, int, int]:
-        return self.page_size, 2, self.kv_heads, self.key, self.value
-
-    @property
-    def kernel(self) -> Kernel:
-        window = self.window or None
-        return attention(self.layout, self.heads, self.scale, window=window, prefill=self.prefill, cap=self.softcap)
 
 
 def _case(dtype: CacheDtype, page_size: int, kv_heads: int, group: int, head: tuple[int, int], window: int) -> Case:
@@ -118,9 +81,9 @@ class Step:
 def _step(case: Case, name: str) -> Step:
     starts, lens, each, positions = STEPS[name]
     random = torch.Generator().manual_seed(len(name))
-    where, filled, keys, values = _fill(case, starts, lens, positions // case.page_size, random)
+    where, filled, keys, values = fill(case, starts, lens, positions // case.page_size, random)
     q = torch.randn(len(starts) * each, case.heads * case.key, generator=random)
-    wanted = _dense(case, q.double().numpy(), starts, lens, each, keys, values)
+    wanted = dense(case, q.double().numpy(), starts, lens, each, keys, values)
     real = [n * each + t for n in range(len(starts)) for t in range(lens[n] - starts[n])]
     return Step(q=q, where=where, filled=filled, real=real, wanted=wanted[real])
 
@@ -146,60 +109,14 @@ def test_eager_attention(case: Case) -> None:
         assert error(y[step.real], step.wanted) < TOLERANCE, name
 
 
-def _fill(
-    case: Case, starts: list[int], lens: list[int], width: int, random: torch.Generator
-) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """A cache of NaN but for layer 1 of each sequence's positions, and those keys and values [length, heads, dim] as
-    the cache gives them back. All bits set are NaN in any float, a scale among the bytes of an i8 cache too."""
-    sequences = len(starts)
-    page_ids = 1 + torch.randperm(sequences * width, generator=random).reshape(sequences, width)
-    nothing = -1 if case.dtype == "i8" else torch.nan
-    flat = torch.full((1 + sequences * width, case.layout.page_elements), nothing, dtype=CACHE_DTYPES[case.dtype])
-    paged = PagedCache(flat, *case.shape)
-    keys, values = [], []
-    for n, length in enumerate(lens):
-        k = 2 * torch.randn(length, case.kv_heads, case.key, generator=random)
-        v = torch.randn(length, case.kv_heads, case.value, generator=random)
-        paged.write(1, k, v, page_ids[n : n + 1], torch.tensor([0]), torch.tensor([length]))
-        stored = paged.read(1, page_ids[n], length)
-        keys.append(stored[0].double().numpy())
-        values.append(stored[1].double().numpy())
-    return (page_ids, torch.tensor(starts), torch.tensor(lens)), flat, keys, values
-
-
-def _dense(
-    case: Case,
-    q: NDArray[np.float64],
-    starts: list[int],
-    lens: list[int],
-    each: int,
-    keys: list[NDArray[np.float64]],
-    values: list[NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """Row by row, head by head, over the positions that the row sees."""
-    y = np.zeros((len(q), case.heads * case.value))
-    for row in range(len(q)):
-        n, t = divmod(row, each)
-        past = min(starts[n] + t + 1, lens[n])
-        first = max(past - case.window, 0) if case.window else 0
-        for head in range(case.heads):
-            query = q[row, head * case.key : (head + 1) * case.key]
-            scores = keys[n][first:past, head // case.group] @ query * case.scale
-            scores = case.softcap * np.tanh(scores / case.softcap) if case.softcap else scores
-            weights = np.exp(scores - scores.max())
-            out = weights @ values[n][first:past, head // case.group] / weights.sum()
-            y[row, head * case.value : (head + 1) * case.value] = out
-    return y
-
-
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
 def test_scores_far_apart_and_far_from_zero(isa: Isa) -> None:
     """The maximum grows from page to page by hundreds: what came before fades to nothing, nothing overflows."""
     case = CASES[0]
-    where, filled, keys, values = _fill(case, [0], [48], 8, torch.Generator().manual_seed(1))
+    where, filled, keys, values = fill(case, [0], [48], 8, torch.Generator().manual_seed(1))
     q = torch.randn(48, case.heads * case.key, generator=torch.Generator().manual_seed(2)) * 300
     _, y = _runner(isa)(case.kernel, 1, q, *where, filled.clone())
-    assert error(y, _dense(case, q.double().numpy(), [0], [48], 48, keys, values)) < 1e-3
+    assert error(y, dense(case, q.double().numpy(), [0], [48], 48, keys, values)) < 1e-3
 
 
 # Narrow and wide values; a group of heads that fits no whole block of 32, so that two workgroups write one block.
