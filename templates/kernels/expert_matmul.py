@@ -69,7 +69,7 @@ class _ExpertMatmul:
         start = e.mul(expert, self.expert_bytes)
         made = e.add(e.mul(row, self.top_k), choice)
         given = made if self.each_choice else row
-        first, last = self.tiles.range_of(e, e.op(f"arith.remui %group_y, {groups} : index"))
+        group = e.op(f"arith.remui %group_y, {groups} : index")
 
         def outputs(tiles: list[str]) -> None:
             starts = [
@@ -79,4 +79,4 @@ class _ExpertMatmul:
             for tile, value in zip(tiles, sums, strict=True):
                 e.store(value, "y", [made, e.mul(tile, 16)], F32)
 
-        self.tiles.side_by_side(e, first, last, outputs)
+        self.tiles.side_by_side(e, group, outputs)

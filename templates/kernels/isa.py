@@ -15,7 +15,6 @@ class Isa:
         signed codes, and usdot), two at a time into 16 bits (maddubs), or plain integer arithmetic.
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
     token_tiles: how many tokens take one tile of weights together, as many as fit the registers first.
-    streams: tiles of weights that a single token's products read side by side.
     prefetch_bytes: how far ahead of the products the weights are asked for. With several, each line is asked for again
         as it comes nearer: what reads ahead in x86 cores goes by what it sees asked for, and brings up to a third more
         than when it is asked once (docs/profile.md).
@@ -28,7 +27,6 @@ class Isa:
     shuffle: Literal["none", "pshufb", "tbl"]
     converts_halves: bool = True
     token_tiles: tuple[int, ...] = (4,)
-    streams: int = 2
     prefetch_bytes: tuple[int, ...] = (1024,)
 
 

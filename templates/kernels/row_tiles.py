@@ -11,30 +11,29 @@ GROUP_BYTES = 128 * 1024
 FEWEST_GROUPS = 8
 """Small weights are shared out too: two threads that take unlike times need more than two parts."""
 
+STREAMS = 2
+"""Runs of memory that a token's products read side by side."""
+
 
 class RowTiles:
     """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile.
 
     kernel_bytes: what all workgroups of the kernel read, when that is more than this weight.
-    weights: how many weights a tile is read of side by side.
+    weights: how many weights a tile is read of side by side, each of them a stream.
     """
 
     def __init__(self, n: int, nbytes: int, kernel_bytes: int | None = None, *, weights: int = 1) -> None:
-        self.count, self.weights = -(-n // 16), weights
+        self.count = -(-n // 16)
         group_bytes = min(GROUP_BYTES, (kernel_bytes or nbytes) // FEWEST_GROUPS)
         share = -(-group_bytes * self.count // nbytes)
-        self.each = max(2, share - share % 2)
-        self.groups = -(-self.count // self.each)
-
-    def range_of(self, e: Emitter, group: str) -> tuple[str, str]:
-        """The first tile of a workgroup, and the one past its last."""
-        first = e.mul(group, self.each)
-        return first, e.minimum(e.add(first, self.each), e.index(self.count))
+        self.each = max(STREAMS, share - share % STREAMS)
+        self.streams = max(1, STREAMS // weights)
+        self.part = self.count // self.streams
+        self.groups = max(1, -(-self.part * self.streams // self.each))
 
     def for_rows(self, e: Emitter, group: str, outputs: Callable[[list[str], str, int], None]) -> None:
         """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with one
         tile, so that its codes are unpacked once for them all; for those left over, with several tiles."""
-        first, last = self.range_of(e, group)
         ends = ["%origin"]
         for size in e.isa.token_tiles:
             left = e.op(f"arith.subi %rows, {ends[-1]} : index")
@@ -51,22 +50,25 @@ class RowTiles:
         def single_tokens(tiles: list[str]) -> None:
             e.each(ends[-1], "%rows", 1, lambda token: outputs(tiles, token, 1))
 
-        e.each(first, last, 1, many_tokens)
-        self.side_by_side(e, first, last, single_tokens)
+        first = e.mul(group, self.each)
+        past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.count)}, {e.add(first, self.each)} : index")
+        e.each(first, past, 1, many_tokens)
+        self.side_by_side(e, group, single_tokens)
 
-    def side_by_side(self, e: Emitter, first: str, last: str, write: Callable[[list[str]], None]) -> None:
-        """Have `write(tiles)` take all tiles, one for each stream at a time, each from a part of its own.
+    def side_by_side(self, e: Emitter, group: str, write: Callable[[list[str]], None]) -> None:
+        """Have `write(tiles)` take a workgroup's tiles, one of each stream at a time.
 
-        Every stream is then one run of memory, which the hardware reads ahead of: neighbours taken in pairs would
-        each jump over the other.
+        A stream is a part of all tiles, and a run of memory that goes on in the next workgroup: the hardware reads
+        ahead of it, and what was asked for beyond the end of one workgroup is there for the next.
         """
-        streams = max(1, e.isa.streams // self.weights)
-        part = e.op(f"arith.divui {e.op(f'arith.subi {last}, {first} : index')}, {e.index(streams)} : index")
+        each = self.each // self.streams
+        first = e.mul(group, each)
+        past = e.minimum(e.add(first, each), e.index(self.part))
+        e.each(first, past, 1, lambda i: write([e.add(i, stream * self.part) for stream in range(self.streams)]))
+        left_over = self.part * self.streams
+        if left_over < self.count:
+            rest = e.index(left_over), e.index(self.count)
+            e.branch(self._is_last(e, group), lambda: e.each(*rest, 1, lambda tile: write([tile])))
 
-        def one_of_each(i: str) -> None:
-            tile = e.add(first, i)
-            write([e.add(tile, e.mul(part, s)) if s else tile for s in range(streams)])
-
-        e.each("%origin", part, 1, one_of_each)
-        if streams > 1:
-            e.each(e.add(first, e.mul(part, streams)), last, 1, lambda tile: write([tile]))
+    def _is_last(self, e: Emitter, group: str) -> str:
+        return e.op(f"arith.cmpi eq, {group}, {e.index(self.groups - 1)} : index")
