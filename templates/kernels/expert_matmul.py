@@ -9,8 +9,9 @@ from typing import Literal
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.products import Products, Stream
+from sharkpack.templates.kernels.products import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
+from sharkpack.templates.kernels.streams import Stream
 
 
 def expert_matmul(

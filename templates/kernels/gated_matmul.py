@@ -8,9 +8,10 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.products import Products, Stream
+from sharkpack.templates.kernels.products import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.rows import quantized_outputs
+from sharkpack.templates.kernels.streams import Stream
 
 
 def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: str) -> Kernel:

@@ -4,24 +4,12 @@ Works on several weight streams (rows of tiles) and several tokens at once; accu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sharkpack.formats.packing import CACHE_LINE, PackedLayout
 from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, super_scale, unpack_block
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A run of tiles in a binding, from byte `at` on."""
-
-    weight: str
-    at: str
-
-    def after(self, e: Emitter, nbytes: str | int) -> "Stream":
-        return Stream(self.weight, e.add(self.at, nbytes))
-
+from sharkpack.templates.kernels.streams import Stream
 
 TileWriter = Callable[[list[Stream], str, list[str]], list[str]]
 
@@ -58,25 +46,6 @@ class Products:
 
         return e.loop("%origin", e.index(count), 1, sums, F32, body)
 
-    def _prefetch(self, e: Emitter, base: Stream, lines: range, tokens: list[str]) -> None:
-        """Ask for what is some way ahead of these cache lines of a tile, between the products and not all at once:
-        the lines that a core waits for are few, and its next loads would stand behind them. Of many tokens only the
-        first find the weights in memory, and the others in a cache."""
-
-        def ask() -> None:
-            for distance in e.isa.prefetch_bytes:
-                self._ask(e, base.after(e, distance), lines)
-
-        if len(tokens) == 1:
-            ask()
-        else:
-            e.branch(e.op(f"arith.cmpi eq, {tokens[0]}, %origin : index"), ask)
-
-    def _ask(self, e: Emitter, base: Stream, lines: range) -> None:
-        for line in lines:
-            at = base.after(e, CACHE_LINE * line)
-            e.do(f"memref.prefetch %{at.weight}[{at.at}], read, locality<3>, data : {e.memref(at.weight)}")
-
     def _simple_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
         each = self.layout.blocks_per_tile
         whole, rest = divmod(self.k // 32, each)
@@ -99,7 +68,7 @@ class Products:
         for b in range(count):
             found: list[str] = []
             for i, base in enumerate(bases):
-                self._prefetch(e, base, range(b * lines // count, (b + 1) * lines // count), tokens)
+                base.ask_ahead(e, range(b * lines // count, (b + 1) * lines // count), tokens)
                 codes = unpack_block(e, layout, base.weight, e.add(base.at, b * layout.block_bytes))
                 scale = block_scale(e, layout, base.weight, e.add(base.at, layout.scales_offset(b)))
                 minimum = halves(e, base.weight, e.add(base.at, layout.mins_offset(b))) if layout.has_min else None
@@ -118,7 +87,7 @@ class Products:
         layout = self.layout
         for base in bases:
             lines = range(layout.scales_offset() // CACHE_LINE, layout.tile_bytes // CACHE_LINE)
-            self._ask(e, base.after(e, layout.tile_bytes), lines)
+            base.after(e, layout.tile_bytes).ask(e, lines)
         scale = [super_scale(e, layout, base.weight, base.at) for base in bases]
         negative = [
             e.op(f"arith.negf {halves(e, base.weight, e.add(base.at, layout.dmin_offset))} : {F32}")
@@ -131,7 +100,7 @@ class Products:
             found: list[str] = []
             for i, base in enumerate(bases):
                 first = base.after(e, e.mul(b, layout.block_bytes))
-                self._prefetch(e, first, range(layout.block_bytes // CACHE_LINE), tokens)
+                first.ask_ahead(e, range(layout.block_bytes // CACHE_LINE), tokens)
                 codes = unpack_block(e, layout, base.weight, first.at)
                 scales, minimums = self._sub_scales(e, base, b, scale[i], negative[i])
                 mine = carried[i * len(tokens) : (i + 1) * len(tokens)]
@@ -174,21 +143,22 @@ class Products:
                 pairs = self._float_dots(e, codes, part, block, tokens, minimum is not None)
             sums = [e.fma(value, scale, total) for (value, _), total in zip(pairs, sums, strict=True)]
             if minimum:
-                sums = [e.fma(e.splat(x), minimum, total) for (_, x), total in zip(pairs, sums, strict=True)]
+                for n, (_, x_sums) in enumerate(pairs):
+                    for x_sum in x_sums:
+                        sums[n] = e.fma(e.splat(x_sum), minimum, sums[n])
         return sums
 
-    def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, str]:
-        """(sum of d * (code - zero point) * x, sum of d * x) over the groups of `part`: half a block, or all of it."""
+    def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, list[str]]:
+        """(sum of d * (code - zero point) * x, parts of the sum of d * x) over the groups of `part`: half a block, or
+        all of it. The parts are not added up: an instruction that multiplies one reads it from memory on its way."""
         halves = sorted({g // 4 for g in part})
-        sums = [e.load_scalar(self.scales, [token, block, e.index(2 + half)]) for half in halves]
+        x_sums = [e.load_scalar(self.scales, [token, block, e.index(2 + half)]) for half in halves]
         if self.remainder:
-            sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
-        x_sum = sums[0]
-        for more in sums[1:]:
-            x_sum = e.op(f"arith.addf {x_sum}, {more} : f32")
+            x_sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
         value = None
         if offset := code_bias(e, self.layout.byte_bits) - (self.layout.zero_point or 0):
-            value = e.splat(e.op(f"arith.mulf {x_sum}, {e.float(offset)} : f32"))
+            for x_sum in x_sums:
+                value = self._plus(e, e.splat(x_sum), e.floats(offset), value)
         for half in halves:
             total = self._dot16(e, e.integers(0), self.codes, codes, half, block, token)
             scale = e.load_scalar(self.scales, [token, block, e.index(half)])
@@ -198,9 +168,13 @@ class Products:
                 scale = e.op(f"arith.mulf {scale}, {e.float(1.0 / 256.0)} : f32")
             dot = e.op(f"arith.sitofp {total} : {I32} to {F32}")
             d = e.splat(scale)
-            value = e.fma(dot, d, value) if value else e.float_op("mulf", dot, d)
+            value = self._plus(e, dot, d, value)
         assert value is not None
-        return value, x_sum
+        return value, x_sums
+
+    def _plus(self, e: Emitter, a: str, b: str, total: str | None) -> str:
+        """total + a * b, of a total that may be nothing yet."""
+        return e.fma(a, b, total) if total else e.float_op("mulf", a, b)
 
     def _dot16(self, e: Emitter, total: str, x: str, codes: list[str], half: int, block: str, token: str) -> str:
         """total + codes * activations `x` of one half of the block, i32: at most 16 * 255 * 128, so 8 bits more fit."""
@@ -210,7 +184,7 @@ class Products:
 
     def _float_dots(
         self, e: Emitter, codes: list[str], part: range, block: str, tokens: list[str], sums: bool
-    ) -> list[tuple[str, str]]:
+    ) -> list[tuple[str, list[str]]]:
         """As `_integer_dot`, for float32 activations of all tokens (the codes are widened once)."""
         k0 = e.add(e.mul(block, 32), 4 * part[0])
         totals, zero = [e.floats(0.0)] * len(tokens), self.layout.zero_point
@@ -227,9 +201,9 @@ class Products:
                     for token, total in zip(tokens, totals, strict=True)
                 ]
         if not sums:
-            return [(total, "") for total in totals]
+            return [(total, []) for total in totals]
         x_type = f"vector<{4 * len(part)}xf32>"
-        x_sums = [e.reduce("add", e.load("x", [token, k0], x_type), x_type) for token in tokens]
+        x_sums = [[e.reduce("add", e.load("x", [token, k0], x_type), x_type)] for token in tokens]
         return list(zip(totals, x_sums, strict=True))
 
     def _float_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
