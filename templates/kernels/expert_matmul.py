@@ -7,6 +7,7 @@ A row's choices are taken one at a time, in prefill as in decode.
 from typing import Literal
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.products import Products
@@ -57,7 +58,7 @@ class _ExpertMatmul:
         found = [Binding(name="weight", memref=f"{self.bytes}xi8", tensor=f"{self.bytes}xi8")]
         if self.quantized:
             found.append(Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{wide}xi8"))
-            found.append(Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{wide // 32}x4xf32"))
+            found.append(Binding(name="scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{wide // 32}x{SIZE}xf32"))
         else:
             found.append(Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{wide}xf32"))
         found.append(Binding(name="chosen", memref=f"?x{self.top_k}xi64", tensor=f"?x{self.top_k}xi64"))

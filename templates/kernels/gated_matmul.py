@@ -5,6 +5,7 @@ makes and nothing is written in float32.
 """
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
@@ -23,7 +24,7 @@ def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: s
             Binding(name="gate", memref=f"{writer.bytes[0]}xi8", tensor=f"{writer.bytes[0]}xi8"),
             Binding(name="up", memref=f"{writer.bytes[1]}xi8", tensor=f"{writer.bytes[1]}xi8"),
             Binding(name="x_codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
-            Binding(name="x_scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32"),
+            Binding(name="x_scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{k // 32}x{SIZE}xf32"),
             *quantized_outputs(n),
         ),
         dimensions={"rows": ("x_codes", 0)},
@@ -38,7 +39,7 @@ class _GatedMatmul:
         self.activation, self.alike = activation, gate_layout == up_layout
         self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
         self.products = [Products(layout, k, quantized=True, remainder=False, x="x_") for layout in layouts]
-        self.tiles = RowTiles(n, sum(self.bytes), weights=2 if self.alike else 1)
+        self.tiles = RowTiles(n, sum(self.bytes), weights=2)
 
     def write(self, e: Emitter) -> None:
         def outputs(tiles: list[str], token: str, count: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
+from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.products import Products
@@ -56,7 +57,7 @@ def activation_bindings(k: int, activations: Activations) -> list[Binding]:
         return [Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{k}xf32")]
     found = [
         Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
-        Binding(name="scales", memref=f"?x{k // 32}x4xf32", tensor=f"?x{k // 32}x4xf32"),
+        Binding(name="scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{k // 32}x{SIZE}xf32"),
     ]
     if activations == "int8_remainder":
         sums = f"?x{k // 32}x2xf32"

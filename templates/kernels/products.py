@@ -3,9 +3,11 @@
 Works on several weight streams (rows of tiles) and several tokens at once; accumulators are ordered stream by stream.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 
 from sharkpack.formats.packing import CACHE_LINE, PackedLayout
+from sharkpack.templates.kernels.activation_block import BLOCK_SUM, DROP, LIFT, LIFT_BITS, SCALE, SUM
 from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, super_scale, unpack_block
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
@@ -138,43 +140,52 @@ class Products:
         for sub, (scale, minimum) in enumerate(zip(scales, minimums, strict=True)):
             part = range(sub * groups, (sub + 1) * groups)
             if self.quantized:
-                pairs = [self._integer_dot(e, codes, part, block, token) for token in tokens]
+                if offset := code_bias(e, self.layout.byte_bits) - (self.layout.zero_point or 0):
+                    minimum = e.float_op("mulf", scale, e.floats(offset))
+                pairs = [self._integer_dots(e, codes, part, block, token, minimum is not None) for token in tokens]
             else:
                 pairs = self._float_dots(e, codes, part, block, tokens, minimum is not None)
-            sums = [e.fma(value, scale, total) for (value, _), total in zip(pairs, sums, strict=True)]
-            if minimum:
-                for n, (_, x_sums) in enumerate(pairs):
-                    for x_sum in x_sums:
-                        sums[n] = e.fma(e.splat(x_sum), minimum, sums[n])
+            sums = [
+                self._plus(e, dots, scale, self._plus(e, [e.splat(x) for x in x_sums], minimum, total))
+                for (dots, x_sums), total in zip(pairs, sums, strict=True)
+            ]
         return sums
 
-    def _integer_dot(self, e: Emitter, codes: list[str], part: range, block: str, token: str) -> tuple[str, list[str]]:
-        """(sum of d * (code - zero point) * x, parts of the sum of d * x) over the groups of `part`: half a block, or
-        all of it. The parts are not added up: an instruction that multiplies one reads it from memory on its way."""
-        halves = sorted({g // 4 for g in part})
-        x_sums = [e.load_scalar(self.scales, [token, block, e.index(2 + half)]) for half in halves]
-        if self.remainder:
-            x_sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
-        value = None
-        if offset := code_bias(e, self.layout.byte_bits) - (self.layout.zero_point or 0):
-            for x_sum in x_sums:
-                value = self._plus(e, e.splat(x_sum), e.floats(offset), value)
-        for half in halves:
-            total = self._dot16(e, e.integers(0), self.codes, codes, half, block, token)
-            scale = e.load_scalar(self.scales, [token, block, e.index(half)])
-            if self.remainder:
-                total = e.op(f"arith.shli {total}, {e.integers(8)} : {I32}")
-                total = self._dot16(e, total, "remainders", codes, half, block, token)
-                scale = e.op(f"arith.mulf {scale}, {e.float(1.0 / 256.0)} : f32")
-            dot = e.op(f"arith.sitofp {total} : {I32} to {F32}")
-            d = e.splat(scale)
-            value = self._plus(e, dot, d, value)
-        assert value is not None
-        return value, x_sums
+    def _plus(self, e: Emitter, parts: Sequence[str], factor: str | None, total: str) -> str:
+        """total, and each part times the factor (without one there are none)."""
+        return reduce(lambda sofar, part: e.fma(part, factor, sofar), parts, total) if factor else total
 
-    def _plus(self, e: Emitter, a: str, b: str, total: str | None) -> str:
-        """total + a * b, of a total that may be nothing yet."""
-        return e.fma(a, b, total) if total else e.float_op("mulf", a, b)
+    def _integer_dots(
+        self, e: Emitter, codes: list[str], part: range, block: str, token: str, sums: bool
+    ) -> tuple[list[str], list[str]]:
+        """(parts of the sum of d * code * x, and of the sum of d * x if it is wanted) over the groups of `part`: half
+        a block, or all of it. The parts are not added up: each is multiplied by the weights' scale in one instruction
+        with its addition."""
+        halves = sorted({g // 4 for g in part})
+        slots = [BLOCK_SUM if len(halves) == 2 else SUM + halves[0]] if sums else []
+        x_sums = [e.load_scalar(self.scales, [token, block, e.index(slot)]) for slot in slots]
+        if sums and self.remainder:
+            x_sums += [e.load_scalar("remainder_sums", [token, block, e.index(half)]) for half in halves]
+        dot = self._fine_dot if self.remainder else self._lifted_dot
+        return [dot(e, codes, half, block, token) for half in halves], x_sums
+
+    def _lifted_dot(self, e: Emitter, codes: list[str], half: int, block: str, token: str) -> str:
+        """d * sum of code * x of one half, f32 (activation_block.py)."""
+        lifted = self._dot16(e, e.integers(LIFT_BITS), self.codes, codes, half, block, token)
+        d, drop = (e.splat(e.load_scalar(self.scales, [token, block, e.index(at + half)])) for at in (SCALE, DROP))
+        if e.isa.fma:
+            return e.fma(e.bitcast(lifted, I32, F32), d, drop)
+        # Two roundings would be two of a number that is a thousand times the result.
+        return e.float_op("mulf", e.float_op("subf", e.bitcast(lifted, I32, F32), e.floats(LIFT)), d)
+
+    def _fine_dot(self, e: Emitter, codes: list[str], half: int, block: str, token: str) -> str:
+        """As `_lifted_dot`, of activations of 16 bits: with 256ths of a step a sum is too large to be lifted."""
+        total = self._dot16(e, e.integers(0), self.codes, codes, half, block, token)
+        total = e.op(f"arith.shli {total}, {e.integers(8)} : {I32}")
+        total = self._dot16(e, total, "remainders", codes, half, block, token)
+        d = e.load_scalar(self.scales, [token, block, e.index(SCALE + half)])
+        fine = e.splat(e.op(f"arith.mulf {d}, {e.float(1.0 / 256.0)} : f32"))
+        return e.float_op("mulf", e.op(f"arith.sitofp {total} : {I32} to {F32}"), fine)
 
     def _dot16(self, e: Emitter, total: str, x: str, codes: list[str], half: int, block: str, token: str) -> str:
         """total + codes * activations `x` of one half of the block, i32: at most 16 * 255 * 128, so 8 bits more fit."""
@@ -184,8 +195,8 @@ class Products:
 
     def _float_dots(
         self, e: Emitter, codes: list[str], part: range, block: str, tokens: list[str], sums: bool
-    ) -> list[tuple[str, list[str]]]:
-        """As `_integer_dot`, for float32 activations of all tokens (the codes are widened once)."""
+    ) -> list[tuple[list[str], list[str]]]:
+        """As `_integer_dots`, for float32 activations of all tokens (the codes are widened once)."""
         k0 = e.add(e.mul(block, 32), 4 * part[0])
         totals, zero = [e.floats(0.0)] * len(tokens), self.layout.zero_point
         for g in part:
@@ -201,10 +212,10 @@ class Products:
                     for token, total in zip(tokens, totals, strict=True)
                 ]
         if not sums:
-            return [(total, []) for total in totals]
+            return [([total], []) for total in totals]
         x_type = f"vector<{4 * len(part)}xf32>"
         x_sums = [[e.reduce("add", e.load("x", [token, k0], x_type), x_type)] for token in tokens]
-        return list(zip(totals, x_sums, strict=True))
+        return [([total], x_sum) for total, x_sum in zip(totals, x_sums, strict=True)]
 
     def _float_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
         size = self.layout.element_bytes

@@ -6,6 +6,7 @@ Each writes float32, or int8 codes, or int8 codes with remainders: rows are quan
 from collections.abc import Callable
 from typing import Literal
 
+from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
@@ -117,7 +118,7 @@ def _kernel(
 
 def quantized_outputs(k: int, *, remainder: bool = False) -> list[Binding]:
     """The bindings that `quantize_half` writes for rows of k."""
-    found = [_codes("codes", k), _blocks("scales", k, 4)]
+    found = [_codes("codes", k), _blocks("scales", k, SIZE)]
     return [*found, _codes("remainders", k), _blocks("remainder_sums", k, 2)] if remainder else found
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.ops.namespace import NAMESPACE
 from sharkpack.templates.ops.products import matmul_float32, matmul_int8
 
@@ -49,11 +50,11 @@ def expert_matmul_int8(
     codes: Tensor, scales: Tensor, chosen: Tensor, weight: Tensor, layout: str, experts: int, n: int, k: int
 ) -> Tensor:
     """As expert_matmul_float32 for activations as `quantize` makes them."""
-    given, given_scales = _each_choice(codes, chosen, k), _each_choice(scales.flatten(1), chosen, k // 8)
+    given, given_scales = _each_choice(codes, chosen, k), _each_choice(scales.flatten(1), chosen, SIZE * k // 32)
     y = scales.new_empty((*chosen.shape, n))
     for expert in set(chosen.flatten().tolist()):
         at, own = chosen == expert, _of_expert(weight, experts, expert)
-        own_scales = given_scales[at].reshape(-1, k // 32, 4)
+        own_scales = given_scales[at].reshape(-1, k // 32, SIZE)
         y[at] = matmul_int8(given[at], own_scales, None, None, own, None, None, layout, n, k)
     return y.reshape(codes.shape[0], -1)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from sharkpack.formats.packing import LAYOUTS, unpack, unpack_rows
+from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.ops.namespace import NAMESPACE
 from sharkpack.templates.ops.rows import gated, to_int16
 
@@ -151,4 +152,4 @@ def _(
     k: int,
 ) -> tuple[Tensor, Tensor]:
     rows = x_codes.shape[0]
-    return x_codes.new_empty((rows, n)), x_scales.new_empty((rows, n // 32, 4))
+    return x_codes.new_empty((rows, n)), x_scales.new_empty((rows, n // 32, SIZE))

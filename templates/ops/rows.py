@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
+from sharkpack.templates.kernels.activation_block import D_BITS, LIFT, SIZE
 from sharkpack.templates.ops.namespace import NAMESPACE
 
 
 def quantized_like(x: Tensor) -> tuple[Tensor, Tensor]:
     rows, k = x.shape
-    return x.new_empty((rows, k), dtype=torch.int8), x.new_empty((rows, k // 32, 4))
+    return x.new_empty((rows, k), dtype=torch.int8), x.new_empty((rows, k // 32, SIZE))
 
 
 def _quantized_int16_like(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -21,17 +22,23 @@ def to_int16(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     their sum in each half of 32, [rows, k/32, 2]."""
     halves = x.reshape(x.shape[0], -1, 2, 16)
     largest = halves.abs().amax(-1)
-    d = largest * (1.0 / 127.0)
+    d = ((largest * (1.0 / 127.0)).view(torch.int32) & D_BITS).view(torch.float32)
     exact = halves * (127.0 / largest.clamp_min(1e-30))[..., None]
     codes = torch.round(exact)
     left = torch.round((exact - codes) * 256.0).clamp_max(127.0)
-    scales = torch.cat([d, codes.sum(-1) * d], -1)
+    scales = _beside_blocks(d, codes.sum(-1) * d)
     return (
         codes.to(torch.int8).reshape(x.shape),
         scales,
         left.to(torch.int8).reshape(x.shape),
         left.sum(-1) * (d / 256.0),
     )
+
+
+def _beside_blocks(d: Tensor, sums: Tensor) -> Tensor:
+    """The eight float32 beside each block (kernels/activation_block.py) of both halves' scales and sums [.., 2]."""
+    block_sums = sums.sum(-1, keepdim=True)
+    return torch.cat([d, sums, d * -LIFT, block_sums, torch.zeros_like(block_sums)], -1)
 
 
 @torch.library.custom_op(f"{NAMESPACE}::quantize_int16", mutates_args=())
@@ -47,9 +54,9 @@ def _(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @torch.library.custom_op(f"{NAMESPACE}::quantize", mutates_args=())
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [rows, k] float32 as int8 codes [rows, k] and, for each 32, {d, d, d*sum, d*sum} of its two halves, float32.
+    """x [rows, k] float32 as int8 codes [rows, k] and the eight float32 of kernels/activation_block.py for each 32.
 
-    d = max|x| / 127 of the 16 values; codes are round-half-even(x / d).
+    d = max|x| / 127 of 16 values, to 22 bits; codes are round-half-even(x / d).
     """
     return to_int16(x)[:2]
 
