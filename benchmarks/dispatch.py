@@ -11,7 +11,6 @@ import numpy as np
 
 from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET, load, open_device
-from benchmarks.kernel_chain import Chain
 from sharkpack.templates.kernels.emitter import I32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
@@ -28,7 +27,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=200, metavar="N")
     found = parser.parse_args(words)
     device = open_device(found.threads)
-    functions = [load(Chain(kernel=increment(), count=calls).text(TARGET.isa), device)["run"] for calls in CALLS]
+    functions = [load(chain(increment(), calls), device)["run"] for calls in CALLS]
     for workgroups in WORKGROUPS:
         values = rt.asdevicearray(device, np.zeros((workgroups, 16), np.int32))
         cost = dispatch_seconds(functions, values, found.rounds)
@@ -41,6 +40,14 @@ def dispatch_seconds(functions: list[Any], values: Any, rounds: int) -> float:
     seconds = [[_seconds(function, values) for function in functions] for _ in range(rounds + 1)][1:]
     few, many = (statistics.median(times) for times in zip(*seconds, strict=True))
     return float(many - few) / (CALLS[1] - CALLS[0])
+
+
+def chain(kernel: Kernel, calls: int) -> str:
+    """A module whose function `run` calls `kernel` again and again on the one buffer that it updates."""
+    kind = f"tensor<{kernel.outputs[0].tensor}>"
+    lines = [f"  %v{i + 1} = util.call @{kernel.name}(%v{i}) : ({kind}) -> {kind}" for i in range(calls)]
+    function = [f"func.func @run(%v0: {kind}) -> {kind} {{", *lines, f"  return %v{calls} : {kind}", "}"]
+    return "\n".join([kernel.layout_alias, "module @module {", kernel.render(TARGET.isa), *function, "}"])
 
 
 def increment() -> Kernel:

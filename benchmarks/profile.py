@@ -1,43 +1,70 @@
 """`python -m benchmarks.profile MODEL`: where the time of a token goes, kernel by kernel.
 
-Each kernel of the decode step runs alone, as often as the step calls it and on as many weights, between rounds of all
-the others, so that it finds its weights in memory and not in a cache.
+A model is exported, and IREE's own tools run its decode step (or, with --prompt, a prefill) and time each dispatch
+where it happens: after the one before it, with what that left in the caches.
 """
 
 import argparse
-import os
-import re
-import statistics
+import json
 import sys
-import time
-from collections import Counter
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import iree.runtime as rt
 import numpy as np
 
 from benchmarks.command import run_command
-from benchmarks.iree_module import TARGET, load, open_device
-from benchmarks.kernel_chain import Chain
+from benchmarks.iree_module import TARGET
 from benchmarks.models import FILES, find_model
+from benchmarks.processes import run
+from sharkpack.bundler.export import PARAMETERS, export
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.plan import make_plan
+from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.program import PARAMETER_SCOPE
 from sharkpack.bundler.sources import open_source
+from sharkpack.cli.progress import SilentProgress
+from sharkpack.formats.entry_points import DECODE_INPUTS, PREFILL_INPUTS
+from sharkpack.templates.kernels.kernel import Kernel
 
-LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+LARGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 """Weights lie in pages of 2 MiB, as in a bundle that the page cache holds."""
+
+ELEMENT_BYTES = {"i8": 1, "i64": 8, "f16": 2, "bf16": 2, "f32": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is timed: tokens of one sequence that are computed at once, and how many came before them."""
+
+    tokens: int
+    context: int
+
+    @property
+    def function(self) -> str:
+        return "decode_bs1" if self.tokens == 1 else "prefill_bs1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One kernel: its calls in a step, the bytes of weights they read, and the seconds they took in each round."""
+    """One kernel: its dispatches in a call, the bytes of weights they read (0 in a prefill, which does not read them
+    once), their seconds, and those that all threads spent in it together."""
 
     kernel: str
-    calls: int
+    dispatches: int
     weights: int
-    seconds: list[float]
+    seconds: float
+    thread_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The kernels of a call, and the seconds of all of it."""
+
+    lines: list[Line]
+    seconds: float
+    threads: int
 
 
 def main(words: list[str]) -> int:
@@ -46,90 +73,130 @@ def main(words: list[str]) -> int:
     parser.add_argument("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(FILES)}")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--context", type=int, default=64, metavar="N", help="tokens before this one (default: 64)")
-    parser.add_argument("--rounds", type=int, default=15, metavar="N")
+    parser.add_argument("--prompt", type=int, default=1, metavar="N", help="a prefill of so many tokens instead")
+    parser.add_argument("--rounds", type=int, default=40, metavar="N")
     found = parser.parse_args(words)
-    if not LARGE_PAGES.items() <= os.environ.items():
-        command = [sys.executable, "-m", "benchmarks.profile", *words]
-        os.execve(sys.executable, command, os.environ | LARGE_PAGES)
-    chains = decode_step(find_model(found.model).path)
-    print(table(measure(chains, found.threads, found.context, found.rounds)))
+    call = Call(tokens=found.prompt, context=found.context if found.prompt == 1 else 0)
+    print(table(profile(find_model(found.model).path, call, found.threads, found.rounds)))
     return 0
 
 
-def decode_step(source: Path) -> list[Chain]:
-    """The kernels that `decode_bs1` calls, with how often."""
-    with open_source(str(source)) as model:
-        plan = make_plan(model, BuildOptions(source=str(source), batch_sizes=(1,)))
-        program = plan.program()
-    step = re.split(r"func\.func @", program.text)
-    (text,) = (part for part in step if part.startswith("decode_bs1"))
-    counts = Counter(re.findall(r"util\.call @(\w+)|call @(\w+)", text))
-    names = Counter({a or b: n for (a, b), n in counts.items()})
-    return [Chain(kernel=kernel, count=names[kernel.name]) for kernel in program.kernels if names[kernel.name]]
+def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
+    """Export `source` to a temporary folder and time `rounds` calls."""
+    options = BuildOptions(source=str(source), batch_sizes=(1,), targets=(TARGET.id,))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "model"
+        export(options, out, SilentProgress())
+        with open_source(str(source)) as model:
+            plan = make_plan(model, options)
+            kernels = {kernel.name: kernel for kernel in plan.program().kernels if call.tokens == 1}
+            command = _benchmark(out, _inputs(plan, call, out), call, threads, rounds)
+        (timed,) = json.loads(run(["env", LARGE_PAGES, *command]).stdout)["benchmarks"]
+        events = run([_tool("iree-profile"), "dispatch", "--format=jsonl", out / "profile"]).stdout
+    lines = [line for text in events.splitlines() if (line := read_line(json.loads(text), rounds, kernels))]
+    return Profile(lines=lines, seconds=timed["real_time"] / 1e3, threads=threads)
 
 
-def measure(chains: list[Chain], threads: int, context: int, rounds: int) -> list[Line]:
-    """Every chain once in each round."""
-    device = open_device(threads)
-    ready = []
-    for chain in chains:
-        module = load(chain.text(TARGET.isa), device)
-        arguments, weights = _arguments(device, chain, context)
-        line = Line(kernel=chain.kernel.name, calls=chain.count, weights=weights, seconds=[])
-        ready.append((line, module["run"], arguments))
-    for _ in range(rounds + 1):
-        for line, function, arguments in ready:
-            started = time.perf_counter()
-            function(*arguments)
-            line.seconds.append(time.perf_counter() - started)
-    return [line for line, _, _ in ready]
-
-
-def _arguments(device: Any, chain: Chain, context: int) -> tuple[list[Any], int]:
-    """Device arrays for a chain, and the bytes that the calls read of their own (of a table, next to none)."""
-    tensors = {b.name: b.tensor for b in chain.kernel.bindings}
-    pages = context // 16 + 2
-    given = {
-        "page_ids": np.arange(1, pages, dtype=np.int64)[None],
-        "start_positions": np.array([context]),
-        "seq_lens": np.array([context + 1]),
+def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:
+    """Options that give the call's arguments in order; those that are arrays are written to `folder`."""
+    pages = -(-(call.context + call.tokens) // plan.options.page_size)
+    arrays = {
+        "tokens": np.arange(call.tokens, dtype=np.int64)[None] % plan.model.vocab_size,
+        "start_positions": np.array([call.context]),
+        "seq_lens": np.array([call.context + call.tokens]),
+        "page_ids": np.arange(1, 1 + pages, dtype=np.int64)[None],
     }
-
-    def array(name: str) -> Any:
-        *sizes, element = tensors[name].split("x")
-        rows = pages if name == "cache" else 1
-        shape = [rows if size == "?" else int(size) for size in sizes]
-        dtype = {"i8": np.int8, "i64": np.int64, "f16": np.float16, "f32": np.float32}[element]
-        return given[name] if name in given else np.ones(shape, dtype)
-
-    looked_up = chain.kernel.name.startswith("embedding")
-    shared = [rt.asdevicearray(device, array(name)) for name in chain.shared]
-    own, weights = [], 0
-    for _ in range(chain.count):
-        for name in chain.own:
-            values = array(name)
-            weights += 0 if looked_up else values.nbytes
-            own.append(rt.asdevicearray(device, values))
-    return shared + own, weights
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    layout = plan.model.cache_layout
+    given = {name: f"@{folder / name}.npy" for name in arrays}
+    given["cache"] = f"{1 + pages}x{layout.page_elements}x{plan.options.cache_dtype}=0"
+    return [f"--input={given[name]}" for name in (DECODE_INPUTS if call.tokens == 1 else PREFILL_INPUTS)]
 
 
-def table(lines: list[Line]) -> str:
-    """Longest first: medians of all rounds but the first."""
-    spent = {line.kernel: statistics.median(line.seconds[1:]) for line in lines}
-    total = sum(spent.values())
-    rows = ["| kernel | calls | weights, MB | ms a token | share | GB/s |", "|---|---|---|---|---|---|"]
-    for line in sorted(lines, key=lambda line: -spent[line.kernel]):
-        seconds = spent[line.kernel]
-        speed = f"{line.weights / seconds / 1e9:.1f}" if line.weights > 1e6 else ""
-        rows.append(
-            f"| `{line.kernel}` | {line.calls} | {line.weights / 1e6:.1f} | {1e3 * seconds:.2f} "
-            f"| {seconds / total:.0%} | {speed} |"
-        )
-    weights = sum(line.weights for line in lines)
-    calls = sum(line.calls for line in lines)
-    return "\n".join(
-        [*rows, f"| all | {calls} | {weights / 1e6:.0f} | {1e3 * total:.2f} | | {weights / total / 1e9:.1f} |"]
+def _benchmark(folder: Path, inputs: Sequence[str], call: Call, threads: int, rounds: int) -> list[str]:
+    return [
+        _tool("iree-benchmark-module"),
+        f"--module={folder / TARGET.id}.vmfb",
+        f"--parameters={PARAMETER_SCOPE}={folder / PARAMETERS}",
+        "--parameter_mode=preload",
+        *(
+            ["--device=local-task", f"--task_topology_group_count={threads}"]
+            if threads > 1
+            else ["--device=local-sync"]
+        ),
+        f"--function={call.function}",
+        *inputs,
+        f"--benchmark_min_time={rounds}x",
+        "--benchmark_format=json",
+        "--device_profiling_mode=host-execution,executable-metadata",
+        f"--device_profiling_output={folder / 'profile'}",
+    ]
+
+
+def _tool(name: str) -> str:
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def read_line(event: Mapping[str, object], rounds: int, kernels: Mapping[str, Kernel]) -> Line | None:
+    """A kernel's line, of what iree-profile says of all its dispatches in `rounds` calls; None of anything else."""
+    if event.get("type") != "host_dispatch_group":
+        return None
+    name = str(event["key"]).removeprefix("kernel_")
+    dispatches = int(str(event["count"])) // rounds
+    read = _weight_bytes(kernels[name]) if name in kernels else 0
+    return Line(
+        kernel=name,
+        dispatches=dispatches,
+        weights=dispatches * read,
+        seconds=int(str(event["total_ns"])) / rounds / 1e9,
+        thread_seconds=int(str(event["total_tile_duration_sum_ns"])) / rounds / 1e9,
     )
+
+
+def _weight_bytes(kernel: Kernel) -> int:
+    """What a dispatch reads of its own: inputs whose size does not depend on the call; of a table, next to nothing."""
+    if kernel.name.startswith("embedding"):
+        return 0
+    found = 0
+    for each in kernel.inputs:
+        *sizes, element = each.tensor.split("x")
+        if "?" not in sizes:
+            found += int(np.prod([int(size) for size in sizes])) * ELEMENT_BYTES[element]
+    return found
+
+
+def table(found: Profile) -> str:
+    """Longest first. With several threads, how much of their time they spent in each kernel while it ran."""
+    lines = sorted(found.lines, key=lambda line: -line.seconds)
+    inside = _sum("all kernels", lines)
+    rows = [(f"`{line.kernel}`", line) for line in lines] + [("all kernels", inside)]
+    cells = [["kernel", "dispatches", "weights, MB", "ms", "share", "GB/s", "threads busy"], ["---"] * 7]
+    cells += [[label, *_cells(line, found.seconds, found.threads)] for label, line in rows]
+    cells.append(["with what is between them", "", "", f"{1e3 * found.seconds:.2f}", "100%", "", ""])
+    shown = 7 if found.threads > 1 else 6
+    return "\n".join("| " + " | ".join(row[:shown]) + " |" for row in cells)
+
+
+def _sum(name: str, lines: Sequence[Line]) -> Line:
+    return Line(
+        kernel=name,
+        dispatches=sum(line.dispatches for line in lines),
+        weights=sum(line.weights for line in lines),
+        seconds=sum(line.seconds for line in lines),
+        thread_seconds=sum(line.thread_seconds for line in lines),
+    )
+
+
+def _cells(line: Line, whole: float, threads: int) -> list[str]:
+    return [
+        str(line.dispatches),
+        f"{line.weights / 1e6:.1f}" if line.weights else "",
+        f"{1e3 * line.seconds:.2f}",
+        f"{line.seconds / whole:.0%}",
+        f"{line.weights / line.seconds / 1e9:.1f}" if line.weights > 1e6 else "",
+        f"{line.thread_seconds / line.seconds / threads:.0%}",
+    ]
 
 
 if __name__ == "__main__":
