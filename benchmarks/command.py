@@ -5,15 +5,20 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.processes import BenchmarkError
+from sharkpack.formats.errors import SharkpackError
 
 
 def run_command(main: Callable[[list[str]], int]) -> int:
-    """The status of `main`, given the command line's words; 2 for a BenchmarkError, 130 for Ctrl-C and for SIGTERM."""
+    """The status of `main`, given the command line's words; 2 for what a user can put right, 130 for Ctrl-C and for
+    SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started has to end either way
     try:
         return main(sys.argv[1:])
-    except BenchmarkError as error:
+    except (BenchmarkError, SharkpackError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

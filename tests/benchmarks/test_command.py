@@ -3,11 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.command import run_command
 from benchmarks.processes import BenchmarkError
+from sharkpack.formats.errors import SharkpackError
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +23,25 @@ def test_its_status_is_that_of_the_command() -> None:
     assert run_command(lambda words: 1) == 1
 
 
-def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", [BenchmarkError, SharkpackError])
+def test_an_error_is_one_line(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
     def fail(words: list[str]) -> int:
-        raise BenchmarkError("no model: give one")
+        raise kind("no model: give one")
 
     assert run_command(fail) == 2
     assert capsys.readouterr().err == "error: no model: give one\n"
+
+
+def test_a_file_in_the_way_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    def make_folder(words: list[str]) -> int:
+        file.mkdir()
+        return 0
+
+    assert run_command(make_folder) == 2
+    assert capsys.readouterr().err == f"error: {file}: File exists\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
