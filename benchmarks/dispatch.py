@@ -59,7 +59,7 @@ def increment() -> Kernel:
 
     return Kernel(
         name="increment",
-        bindings=(Binding(name="values", memref="?x16xi32", tensor="?x16xi32", access="update"),),
+        bindings=(Binding.of("values", "?x16xi32", access="update"),),
         body=body,
         dimensions={"rows": ("values", 0)},
         row_tile=1,

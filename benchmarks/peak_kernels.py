@@ -38,8 +38,8 @@ def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
     return Kernel(
         name="_".join(map(str, ("streaming_sum", streams, *prefetch_bytes))),
         bindings=(
-            Binding(name="data", memref=f"?x{ROW_WORDS}xi32", tensor=f"?x{ROW_WORDS}xi32"),
-            Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),
+            Binding.of("data", f"?x{ROW_WORDS}xi32"),
+            Binding.of("sums", "?x16xi32", access="write"),
         ),
         body=body,
         dimensions={"rows": ("data", 0)},
@@ -71,9 +71,9 @@ def integer_dots() -> Kernel:
     return Kernel(
         name="integer_dots",
         bindings=(
-            Binding(name="codes", memref=f"?x{256 * DOT_TILES}xi8", tensor=f"?x{256 * DOT_TILES}xi8"),
-            Binding(name="words", memref="?x32xi32", tensor="?x32xi32"),
-            Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),
+            Binding.of("codes", f"?x{256 * DOT_TILES}xi8"),
+            Binding.of("words", "?x32xi32"),
+            Binding.of("sums", "?x16xi32", access="write"),
         ),
         body=body,
         dimensions={"rows": ("codes", 0)},

@@ -41,7 +41,7 @@ def attention(
     writer = _Attention(cache, heads, scale, window, prefill, cap, output, in_parts=room > 0)
     width, q_width = heads * cache.value_head_dim, heads * cache.key_head_dim + room
     tag = f"w{window or 0}_s{_tag(scale)}" + (f"_c{_tag(cap)}" if cap else "")
-    y = [Binding(name="y", memref=f"?x{width}xf32", tensor=f"?x{width}xf32", access="write")]
+    y = [Binding.of("y", f"?x{width}xf32", access="write")]
     return Kernel(
         name=f"attention_q{heads}_{tag}_t{writer.query_tile}{'_parts' if room else ''}_{output}_{cache.tag}",
         bindings=(

@@ -126,8 +126,8 @@ class CacheLayout:
 
 BATCH_INPUTS = (
     Binding(name="page_ids", memref="?xi64", tensor="?x?xi64"),
-    Binding(name="start_positions", memref="?xi64", tensor="?xi64"),
-    Binding(name="seq_lens", memref="?xi64", tensor="?xi64"),
+    Binding.of("start_positions", "?xi64"),
+    Binding.of("seq_lens", "?xi64"),
 )
 """What a kernel needs to find a token's page: [N, P], [N], [N]."""
 

@@ -14,9 +14,9 @@ def embedding(n: int, k: int, layout_name: str) -> Kernel:
     return Kernel(
         name=f"embedding_{layout_name}_n{n}_k{k}",
         bindings=(
-            Binding(name="tokens", memref="?xi64", tensor="?xi64"),
-            Binding(name="weight", memref=f"{size}xi8", tensor=f"{size}xi8"),
-            Binding(name="y", memref=f"?x{k}xf32", tensor=f"?x{k}xf32", access="write"),
+            Binding.of("tokens", "?xi64"),
+            Binding.of("weight", f"{size}xi8"),
+            Binding.of("y", f"?x{k}xf32", access="write"),
         ),
         dimensions={"rows": ("tokens", 0)},
         row_tile=1,

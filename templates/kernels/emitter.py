@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from sharkpack.templates.kernels.isa import Isa
 
@@ -12,6 +12,8 @@ LANES = 16
 F32 = "vector<16xf32>"
 I32 = "vector<16xi32>"
 I8 = "vector<64xi8>"
+
+Access = Literal["read", "write", "update", "spend"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,12 @@ class Binding:
     name: str
     memref: str
     tensor: str
-    access: Literal["read", "write", "update", "spend"] = "read"
+    access: Access = "read"
+
+    @classmethod
+    def of(cls, name: str, shape: str, access: Access = "read") -> Self:
+        """One that is the same inside the kernel and in the program, such as "?x64xf32"."""
+        return cls(name=name, memref=shape, tensor=shape, access=access)
 
 
 class Emitter:

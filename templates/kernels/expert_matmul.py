@@ -55,13 +55,13 @@ class _ExpertMatmul:
     def bindings(self) -> tuple[Binding, ...]:
         """In memory a row and choice is a row of its own."""
         wide, k, n = self.k * (self.top_k if self.each_choice else 1), self.k, self.n
-        found = [Binding(name="weight", memref=f"{self.bytes}xi8", tensor=f"{self.bytes}xi8")]
+        found = [Binding.of("weight", f"{self.bytes}xi8")]
         if self.quantized:
             found.append(Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{wide}xi8"))
             found.append(Binding(name="scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{wide // 32}x{SIZE}xf32"))
         else:
             found.append(Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{wide}xf32"))
-        found.append(Binding(name="chosen", memref=f"?x{self.top_k}xi64", tensor=f"?x{self.top_k}xi64"))
+        found.append(Binding.of("chosen", f"?x{self.top_k}xi64"))
         return (*found, Binding(name="y", memref=f"?x{n}xf32", tensor=f"?x{self.top_k * n}xf32", access="write"))
 
     def write(self, e: Emitter) -> None:

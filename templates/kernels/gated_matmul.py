@@ -21,10 +21,10 @@ def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: s
     return Kernel(
         name=f"{activation}_matmul_{gate_layout}_{up_layout}_n{n}_k{k}",
         bindings=(
-            Binding(name="gate", memref=f"{writer.bytes[0]}xi8", tensor=f"{writer.bytes[0]}xi8"),
-            Binding(name="up", memref=f"{writer.bytes[1]}xi8", tensor=f"{writer.bytes[1]}xi8"),
+            Binding.of("gate", f"{writer.bytes[0]}xi8"),
+            Binding.of("up", f"{writer.bytes[1]}xi8"),
             Binding(name="x_codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
-            Binding(name="x_scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{k // 32}x{SIZE}xf32"),
+            Binding.of("x_scales", f"?x{k // 32}x{SIZE}xf32"),
             *quantized_outputs(n),
         ),
         dimensions={"rows": ("x_codes", 0)},

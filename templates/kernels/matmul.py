@@ -54,15 +54,15 @@ def joint_matmul(parts: Sequence["Product"]) -> Kernel:
 def activation_bindings(k: int, activations: Activations) -> list[Binding]:
     """x [rows, k] as products read it: float32, or int8 codes with their scales (and remainders with their sums)."""
     if activations == "float32":
-        return [Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{k}xf32")]
+        return [Binding.of("x", f"?x{k}xf32")]
     found = [
         Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
-        Binding(name="scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{k // 32}x{SIZE}xf32"),
+        Binding.of("scales", f"?x{k // 32}x{SIZE}xf32"),
     ]
     if activations == "int8_remainder":
         sums = f"?x{k // 32}x2xf32"
         found.append(Binding(name="remainders", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
-        found.append(Binding(name="remainder_sums", memref=sums, tensor=sums))
+        found.append(Binding.of("remainder_sums", sums))
     return found
 
 
@@ -109,16 +109,16 @@ class Product:
     def inputs(self) -> list[Binding]:
         """What it reads besides the activations."""
         n, suffix = self.n, self.suffix
-        found = [Binding(name=f"weight{suffix}", memref=f"{self.bytes}xi8", tensor=f"{self.bytes}xi8")]
+        found = [Binding.of(f"weight{suffix}", f"{self.bytes}xi8")]
         if self.bias:
-            found.append(Binding(name=f"bias{suffix}", memref=f"{n}xf32", tensor=f"{n}xf32"))
+            found.append(Binding.of(f"bias{suffix}", f"{n}xf32"))
         if self.residual:
-            found.append(Binding(name=f"residual{suffix}", memref=f"?x{n}xf32", tensor=f"?x{n}xf32"))
+            found.append(Binding.of(f"residual{suffix}", f"?x{n}xf32"))
         return found
 
     def output(self) -> Binding:
         shape = f"?x{self.n}xf32"
-        return Binding(name=f"y{self.suffix}", memref=shape, tensor=shape, access="write")
+        return Binding.of(f"y{self.suffix}", shape, access="write")
 
     def write(self, e: Emitter, group: str) -> None:
         """What workgroup `group` of this product does."""

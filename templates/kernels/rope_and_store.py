@@ -50,7 +50,7 @@ def rope_and_store(cache: CacheLayout, heads: int, rope_dim: int, room: int = 0)
 
 
 def _rows(name: str, width: int, access: Literal["read", "write"] = "read") -> Binding:
-    return Binding(name=name, memref=f"?x{width}xf32", tensor=f"?x{width}xf32", access=access)
+    return Binding.of(name, f"?x{width}xf32", access=access)
 
 
 def _page_and_slot(e: Emitter, row: str, page_size: int) -> tuple[str, str]:

@@ -18,9 +18,9 @@ def route(experts: int, top_k: int, *, normalise: bool) -> Kernel:
     return Kernel(
         name=f"route_{top_k}_of_{experts}" + ("_normalised" if normalise else ""),
         bindings=(
-            Binding(name="logits", memref=f"?x{experts}xf32", tensor=f"?x{experts}xf32"),
-            Binding(name="chosen", memref=f"?x{top_k}xi64", tensor=f"?x{top_k}xi64", access="write"),
-            Binding(name="weights", memref=f"?x{top_k}xf32", tensor=f"?x{top_k}xf32", access="write"),
+            Binding.of("logits", f"?x{experts}xf32"),
+            Binding.of("chosen", f"?x{top_k}xi64", access="write"),
+            Binding.of("weights", f"?x{top_k}xf32", access="write"),
         ),
         dimensions={"rows": ("logits", 0)},
         row_tile=ROWS_EACH,

@@ -37,7 +37,7 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
 
     extras = ("_residual" if residual else "") + (f"_h{heads}" if heads > 1 else "")
     name = f"rms_norm{extras}_{output}_k{k}_e{_tag(epsilon)}"
-    inputs = [_rows("x", heads * k), Binding(name="weight", memref=f"{k}xf32", tensor=f"{k}xf32")]
+    inputs = [_rows("x", heads * k), Binding.of("weight", f"{k}xf32")]
     inputs += [_rows("residual", k)] if residual else []
     return _kernel(name, inputs, heads * k, output, body_of_heads if heads > 1 else body)
 
@@ -123,7 +123,7 @@ def quantized_outputs(k: int, *, remainder: bool = False) -> list[Binding]:
 
 
 def _rows(name: str, k: int, access: Literal["read", "write"] = "read") -> Binding:
-    return Binding(name=name, memref=f"?x{k}xf32", tensor=f"?x{k}xf32", access=access)
+    return Binding.of(name, f"?x{k}xf32", access=access)
 
 
 def _codes(name: str, k: int) -> Binding:
@@ -132,7 +132,7 @@ def _codes(name: str, k: int) -> Binding:
 
 def _blocks(name: str, k: int, values: int) -> Binding:
     shape = f"?x{k // 32}x{values}xf32"
-    return Binding(name=name, memref=shape, tensor=shape, access="write")
+    return Binding.of(name, shape, access="write")
 
 
 def _tag(value: float) -> str:

@@ -26,10 +26,10 @@ def _kernel(bits: int) -> Kernel:
     return Kernel(
         name=f"dot{bits}",
         bindings=(
-            Binding(name="codes", memref="?x256xi8", tensor="?x256xi8"),
+            Binding.of("codes", "?x256xi8"),
             Binding(name="x", memref="?x4xi32", tensor="?x16xi8"),
-            Binding(name="x_sum", memref="?x1xi32", tensor="?x1xi32"),
-            Binding(name="sums", memref="?x16xi32", tensor="?x16xi32", access="write"),
+            Binding.of("x_sum", "?x1xi32"),
+            Binding.of("sums", "?x16xi32", access="write"),
         ),
         dimensions={"rows": ("codes", 0)},
         row_tile=1,

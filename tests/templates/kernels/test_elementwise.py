@@ -25,8 +25,8 @@ def _kernel(name: str, function: Callable[[Emitter, str], str]) -> Kernel:
     return Kernel(
         name=name,
         bindings=(
-            Binding(name="x", memref="?x16xf32", tensor="?x16xf32"),
-            Binding(name="y", memref="?x16xf32", tensor="?x16xf32", access="write"),
+            Binding.of("x", "?x16xf32"),
+            Binding.of("y", "?x16xf32", access="write"),
         ),
         dimensions={"rows": ("x", 0)},
         row_tile=1,

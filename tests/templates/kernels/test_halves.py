@@ -21,8 +21,8 @@ def _kernel(name: str, source: str, target: str) -> Kernel:
     return Kernel(
         name=name,
         bindings=(
-            Binding(name="x", memref=f"?x16x{source}", tensor=f"?x16x{source}"),
-            Binding(name="y", memref=f"?x16x{target}", tensor=f"?x16x{target}", access="write"),
+            Binding.of("x", f"?x16x{source}"),
+            Binding.of("y", f"?x16x{target}", access="write"),
         ),
         dimensions={"rows": ("x", 0)},
         row_tile=1,

@@ -18,9 +18,9 @@ from sharkpack.templates.kernels.rows import gated, quantize_rows, rms_norm
 COPY = Kernel(
     name="copy",
     bindings=(
-        Binding(name="x", memref="?x16xf32", tensor="?x16xf32"),
+        Binding.of("x", "?x16xf32"),
         Binding(name="cache", memref="?xf16", tensor="?x64xf16", access="update"),
-        Binding(name="y", memref="?x16xf32", tensor="?x16xf32", access="write"),
+        Binding.of("y", "?x16xf32", access="write"),
     ),
     operands=("layer",),
     dimensions={"rows": ("x", 0), "pages": ("cache", 0)},

@@ -21,8 +21,8 @@ def _kernel(name: str, table: tuple[int, ...]) -> Kernel:
     return Kernel(
         name=name,
         bindings=(
-            Binding(name="codes", memref="?x64xi8", tensor="?x64xi8"),
-            Binding(name="y", memref="?x64xi8", tensor="?x64xi8", access="write"),
+            Binding.of("codes", "?x64xi8"),
+            Binding.of("y", "?x64xi8", access="write"),
         ),
         dimensions={"rows": ("codes", 0)},
         row_tile=1,
