@@ -170,13 +170,13 @@ class Engine:
         """The token ids that `generate` would compute for this prompt; the same errors."""
         self._check_usable()
         ids = encode_prompt(self.bundle, prompt, raw=raw)
-        check_length(len(ids), self.context_length)
+        self._check_length(ids)
         return ids
 
     def logits(self, token_ids: List[int]) -> Logits:
         """Logits after these tokens: f32 [V], a copy. Waits for nothing that is under way, and disturbs nothing."""
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
-        check_length(len(ids), self.context_length)
+        self._check_length(ids)
         with self._locked():
             return self._scheduler.logits(ids)
 
@@ -196,11 +196,14 @@ class Engine:
     @contextmanager
     def _scoring(self, token_ids: List[int], first: int) -> Iterator[Iterator[Logits]]:
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
-        check_length(len(ids), self.context_length)
+        self._check_length(ids)
         if not 0 <= first < len(ids):
             raise SharkpackError(f"first is {first}: expected 0 to {len(ids) - 1}, a position of the text")
         with self._locked(), closing(self._scheduler.score(ids, first)) as parts:
             yield parts
+
+    def _check_length(self, ids: List[int]) -> None:
+        check_length(len(ids), self.context_length, self.bundle.manifest.signature.context_length)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -41,13 +41,16 @@ def check_ids(prompt: Sequence[Any], vocab_size: int) -> tuple[int, ...]:
     return ids
 
 
-def check_length(tokens: int, context_length: int) -> None:
-    """Refuse more tokens than a sequence may have."""
-    if tokens > context_length:
-        raise SharkpackError(
-            f"the prompt is {tokens} tokens and the context {context_length}: shorten the prompt, "
-            "or build the bundle with a longer --context"
-        )
+def check_length(tokens: int, context_length: int, built: int) -> None:
+    """Refuse more tokens than a sequence may have; the bundle was built for `built`."""
+    if tokens <= context_length:
+        return
+    longer = (
+        f"ask for a longer context, up to {built}" if tokens <= built else "build the bundle with a longer --context"
+    )
+    raise SharkpackError(
+        f"the prompt is {tokens} tokens and the context {context_length}: shorten the prompt, or {longer}"
+    )
 
 
 def _encode_text(bundle: Bundle, text: str, raw: bool) -> tuple[int, ...]:
