@@ -1,7 +1,7 @@
 """`python -m benchmarks.profile MODEL`: where the time of a token goes, kernel by kernel.
 
-A model is exported, and IREE's own tools run its decode step (or, with --prompt, a prefill) and time each dispatch
-where it happens: after the one before it, with what that left in the caches.
+A model is compiled as for a bundle, and IREE's own tools run its decode step (or, with --prompt, a prefill) and time
+each dispatch where it happens: after the one before it, with what that left in the caches.
 """
 
 import argparse
@@ -19,17 +19,21 @@ from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET
 from benchmarks.models import FILES, find_model
 from benchmarks.processes import run
-from sharkpack.bundler.export import PARAMETERS, export
+from sharkpack.bundler.compile_cache import CompileCache
+from sharkpack.bundler.modules import compile_cached
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.plan import BuildPlan, make_plan
-from sharkpack.bundler.program import PARAMETER_SCOPE
+from sharkpack.bundler.program import PARAMETER_SCOPE, Program
 from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.weights import write_parameters
 from sharkpack.cli.progress import SilentProgress
 from sharkpack.formats.entry_points import DECODE_INPUTS, PREFILL_INPUTS
 from sharkpack.templates.kernels.kernel import Kernel
 
 LARGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 """Weights lie in pages of 2 MiB, as in a bundle that the page cache holds."""
+
+MODULE, PARAMETERS = "module.vmfb", "parameters.irpa"
 
 ELEMENT_BYTES = {"i8": 1, "i64": 8, "f16": 2, "bf16": 2, "f32": 4}
 
@@ -82,19 +86,24 @@ def main(words: list[str]) -> int:
 
 
 def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
-    """Export `source` to a temporary folder and time `rounds` calls."""
+    """Write the code and weights of `source` to a temporary folder and time `rounds` calls."""
     options = BuildOptions(source=str(source), batch_sizes=(1,), targets=(TARGET.id,))
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "model"
-        export(options, out, SilentProgress())
-        with open_source(str(source)) as model:
-            plan = make_plan(model, options)
-            kernels = {kernel.name: kernel for kernel in plan.program().kernels if call.tokens == 1}
-            command = _benchmark(out, _inputs(plan, call, out), call, threads, rounds)
+    with tempfile.TemporaryDirectory() as folder, open_source(str(source)) as model:
+        out, plan = Path(folder), make_plan(model, options)
+        program = plan.program()
+        kernels = {kernel.name: kernel for kernel in program.kernels if call.tokens == 1}
+        _write_model(plan, program, out)
+        command = _benchmark(out, _inputs(plan, call, out), call, threads, rounds)
         (timed,) = json.loads(run(["env", LARGE_PAGES, *command]).stdout)["benchmarks"]
         events = run([_tool("iree-profile"), "dispatch", "--format=jsonl", out / "profile"]).stdout
     lines = [line for text in events.splitlines() if (line := read_line(json.loads(text), rounds, kernels))]
     return Profile(lines=lines, seconds=timed["real_time"] / 1e3, threads=threads)
+
+
+def _write_model(plan: BuildPlan, program: Program, folder: Path) -> None:
+    (folder / MODULE).write_bytes(compile_cached(program.link(TARGET.isa), TARGET, CompileCache.of_user())[0])
+    with (folder / PARAMETERS).open("wb") as file, SilentProgress().step("weights") as done:
+        write_parameters(plan.parameters, file, plan.model, plan.source, done)
 
 
 def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:
@@ -117,7 +126,7 @@ def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:
 def _benchmark(folder: Path, inputs: Sequence[str], call: Call, threads: int, rounds: int) -> list[str]:
     return [
         _tool("iree-benchmark-module"),
-        f"--module={folder / TARGET.id}.vmfb",
+        f"--module={folder / MODULE}",
         f"--parameters={PARAMETER_SCOPE}={folder / PARAMETERS}",
         "--parameter_mode=preload",
         *(
