@@ -3,7 +3,7 @@
 Each half of a block has its own d = max|x| / 127, a quarter less error than one for all 32. A sum of products that
 begins at `LIFT_BITS` is, its bits read as a float32, LIFT more than the integer: multiplied by d, with `DROP` added in
 the same instruction, it is d times the integer, and nothing was converted. That is exact, as d has 22 bits and so
--LIFT * d no more than 24.
+-LIFT * d no more than 24 (and infinite for activations beyond 3e33, which no model has).
 """
 
 LIFT = 1.5 * 2.0**23

@@ -94,7 +94,8 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
 
 
 def _store_scales(e: Emitter, d: str, total: str, block: list[str], half: str) -> None:
-    """What belongs to a half of a block, and what belongs to both: right once both are written, in either order."""
+    """What belongs to a half of a block, and what belongs to both: right once one workgroup has written both, in either
+    order."""
     drop = e.op(f"arith.mulf {d}, {e.float(-LIFT)} : f32")
     for slot, value in ((SCALE, d), (SUM, total), (DROP, drop)):
         e.store_scalar(value, "scales", [*block, e.add(half, slot)])

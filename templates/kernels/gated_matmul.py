@@ -39,6 +39,8 @@ class _GatedMatmul:
         self.activation, self.alike = activation, gate_layout == up_layout
         self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
         self.products = [Products(layout, k, quantized=True, remainder=False, x="x_") for layout in layouts]
+        # One stream of tiles, even where gate and up are read one after the other: both halves of a block have to be
+        # one workgroup's, which adds up their sums.
         self.tiles = RowTiles(n, sum(self.bytes), weights=2)
 
     def write(self, e: Emitter) -> None:

@@ -16,3 +16,10 @@ def test_the_work_is_shared_out_completely() -> None:
 
 def test_a_small_weight_is_shared_too() -> None:
     assert RowTiles(512, 100_000).groups == FEWEST_GROUPS
+
+
+def test_the_halves_of_a_block_are_one_workgroup_s() -> None:
+    """Of two weights read together there is one stream of tiles, and a workgroup takes pairs of neighbours."""
+    for n in (32, 96, 160, 1536, 4864, 8960):
+        tiles = RowTiles(n, 2 * packed_nbytes(LAYOUTS["q4_1"], (n, 896)), weights=2)
+        assert (tiles.streams, tiles.each % 2) == (1, 0)
