@@ -121,6 +121,8 @@ class _Native:
     """What IREE allocates, in one place so that it can be let go in the right order."""
 
     arguments: Arguments
+    _modules: Any
+    _weights: Any
 
     def __init__(self, archive: Archive, target: TargetInfo, device: rt.HalDevice) -> None:
         self._device: Any = device
@@ -130,7 +132,7 @@ class _Native:
         self._result: Any = None
         self._functions: dict[str, rt.VmFunction] = {}
         try:
-            self._modules: Any = load_modules(archive, target, self._instance, self._device)
+            self._modules, self._weights = load_modules(archive, target, self._instance, self._device)
             self._context: Any = rt.VmContext(self._instance, self._modules)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
@@ -215,6 +217,7 @@ class _Native:
         self._functions.clear()
         self._context = self._modules = None
         self._instance = self._device = None
+        self._weights = None
 
     def _find_functions(self, signature: Signature, target: TargetInfo) -> None:
         module = self._modules[-1]
