@@ -7,9 +7,10 @@ from sharkpack.bundler.aside import Aside
 from sharkpack.bundler.compile_cache import CompileCache
 from sharkpack.bundler.describe import CHAT_TEMPLATE_PATH, PARAMETERS_PATH, TOKENIZER_PATH, describe, module_path
 from sharkpack.bundler.modules import Module, make_modules
-from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
+from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.output import check_not_source, output_file
 from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
@@ -32,6 +33,8 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
         with steps("plan"):
             plan = make_plan(source if quantized is None else quantized.model, options)
         modules = make_modules(plan, cache, steps)
+        if quantized is not None:
+            quantized.measure(steps)
         with ArchiveWriter(output, overwrite=options.force) as archive:
             _write(archive, plan, modules, sha256, steps)
     return BuildReport(

@@ -13,9 +13,10 @@ from sharkpack.bundler.compiler import flags_of
 from sharkpack.bundler.custom.described import write_descriptions
 from sharkpack.bundler.describe import describe
 from sharkpack.bundler.modules import compile_cached
-from sharkpack.bundler.options import BuildOptions, Progress
+from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.plan import BuildPlan, make_plan
 from sharkpack.bundler.program import PARAMETER_SCOPE
+from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizationReport, quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
@@ -50,6 +51,8 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
         with steps("plan"):
             plan = make_plan(source if quantized is None else quantized.model, options)
         programs = _write_code(plan, out, cache, steps)
+        if quantized is not None:
+            quantized.measure(steps)
         _write_parameters(plan, out, steps)
         _write_texts(plan, out, programs)
         if plan.source.program is not None:

@@ -1,9 +1,8 @@
-"""What a user asks of a build, what a build reports, and how it shows that it is alive. Data only."""
+"""What a user asks of a build, and what a build reports. Data only."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from sharkpack.bundler.quantize.options import QuantizeOptions
 from sharkpack.bundler.quantize.report import QuantizationReport
@@ -54,17 +53,3 @@ class BuildReport:
     peak_memory_bytes: int
     warnings: tuple[str, ...] = ()
     quantization: QuantizationReport | None = None
-
-
-class Advance(Protocol):
-    def advance(self, n: int) -> None: ...
-
-
-class Progress(Protocol):
-    """Shows steps; `total` is in whatever unit the step advances by, None where it is not known. `shown` says whether
-    anybody sees them."""
-
-    @property
-    def shown(self) -> bool: ...
-
-    def step(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]: ...

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from sharkpack.bundler.describe import describe
-from sharkpack.bundler.options import BuildOptions, Progress
+from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
 from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.bundler.weights import pieces
@@ -64,8 +65,11 @@ def open_reference(
         torch.set_num_threads(threads)
     with open_source(source, progress) as opened:
         options = _options(source, opened, context)
-        plan = make_plan(opened if quantize is None else quantize_source(opened, quantize).model, options)
+        quantized = None if quantize is None else quantize_source(opened, quantize)
+        plan = make_plan(opened if quantized is None else quantized.model, options)
         model = _runnable(plan)
+        if quantized is not None:
+            quantized.measure(progress.step)
         with progress.step("weights", plan.parameters.total_size) as step:
             for loaded in _load(plan, model):
                 step.advance(loaded)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sharkpack.bundler.options import Advance, Progress
+from sharkpack.bundler.progress import Advance, Progress
 
 
 class Steps:

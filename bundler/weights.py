@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sharkpack.bundler.ahead import ahead
 from sharkpack.bundler.custom.model import MlirModel
-from sharkpack.bundler.options import Advance
+from sharkpack.bundler.progress import Advance
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize

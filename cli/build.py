@@ -10,7 +10,8 @@ from sharkpack.cli.making import compile_and_report
 from sharkpack.cli.quantization import add_quantization_arguments, read_quantize_options
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.options import BuildOptions, BuildReport, Progress
+    from sharkpack.bundler.options import BuildOptions, BuildReport
+    from sharkpack.bundler.progress import Progress
 
 SUMMARY = "pack a model into one .shark file"
 DESCRIPTION = "Compile a model for the machines that will run it, and pack code, weights and tokenizer into one file."

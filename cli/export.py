@@ -10,7 +10,7 @@ from sharkpack.cli.making import compile_and_report
 
 if TYPE_CHECKING:
     from sharkpack.bundler.export import ExportReport
-    from sharkpack.bundler.options import Progress
+    from sharkpack.bundler.progress import Progress
 
 SUMMARY = "write a model as files for IREE's own tools"
 DESCRIPTION = (

@@ -20,7 +20,7 @@ from sharkpack.cli.quantization import (
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.options import Progress
+    from sharkpack.bundler.progress import Progress
     from sharkpack.bundler.quantize import QuantizationReport
     from sharkpack.cli.perplexity_change import PerplexityChange
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions
     from sharkpack.cli.perplexity_change import PerplexityChange
 
+_NO_IMATRIX = Path("none")
 _HEADINGS = ("tensor", "shape", "from", "to", "relative error")
 
 
@@ -34,7 +35,8 @@ def add_quantization_arguments(parser: argparse.ArgumentParser) -> None:
         "--imatrix",
         metavar="FILE",
         type=Path,
-        help="importance matrix of llama-imatrix, to put errors where they matter least",
+        help="importance matrix of llama-imatrix, to put errors where they matter least; without one, the model itself "
+        "is run on random tokens to measure it; none for neither: the bytes that llama.cpp makes",
     )
     group.add_argument("--requantize", action="store_true", help="quantise again what is quantised already")
     group.add_argument(
@@ -65,7 +67,8 @@ def read_quantize_options(arguments: argparse.Namespace) -> "QuantizeOptions | N
     return QuantizeOptions(
         scheme=arguments.quantize,
         pure=arguments.pure,
-        imatrix=arguments.imatrix,
+        imatrix=None if arguments.imatrix == _NO_IMATRIX else arguments.imatrix,
+        measure=arguments.imatrix is None,
         requantize=arguments.requantize,
     )
 

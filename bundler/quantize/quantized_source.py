@@ -1,13 +1,17 @@
 """A source model seen through a quantisation: the same tensors in other types, made row by row as they are read."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, choose_types, describe_types
+from sharkpack.bundler.progress import StartStep
+from sharkpack.bundler.quantize.float_rows import float_rows
+from sharkpack.bundler.quantize.importance import measure_importance
+from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, Scheme, choose_types, describe_types
 from sharkpack.bundler.quantize.options import QuantizeOptions
 from sharkpack.bundler.quantize.report import QuantizationReport, TensorError
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
@@ -21,12 +25,38 @@ from sharkpack.formats.quantize import quantize, quantizer
 _CHUNK_ELEMENTS = 1 << 16
 
 
+@dataclass(slots=True)
+class _Importance:
+    """By tensor name; `means` is None while it is still to be measured."""
+
+    means: Mapping[str, Floats] | None
+
+    def of(self, name: str) -> Floats | None:
+        assert self.means is not None, "QuantizedSource.measure comes before the first tensor"
+        return self.means.get(name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedSource:
     """`model` reads as the quantised model; `report` has the tensors whose type changes, filled in while it is read."""
 
     model: SourceModel
     report: QuantizationReport
+    _source: SourceModel = field(repr=False)
+    _importance: _Importance = field(repr=False)
+
+    def measure(self, step: StartStep) -> None:
+        """Measure the importance, if that was asked for; before any tensor is read. Raises SharkpackError for a model
+        that cannot be run."""
+        if self._importance.means is not None:
+            return
+        try:
+            self._importance.means = measure_importance(self._source, step)
+        except SharkpackError as error:
+            raise SharkpackError(
+                f"{self._source.path}: to measure what matters in its weights the model has to be run, and cannot be: "
+                f"{error}; give --imatrix FILE, or --imatrix none to do without"
+            ) from error
 
 
 def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedSource:
@@ -40,13 +70,13 @@ def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedS
     scheme = SCHEMES.get(options.scheme)
     if scheme is None:
         raise SharkpackError(f"nothing can be quantised to '{options.scheme}'; choose one of {', '.join(SCHEMES)}")
-    matrix = None if options.imatrix is None else _checked_imatrix(read_imatrix(options.imatrix), source)
-    types = choose_types(source, scheme, pure=options.pure, weighed=matrix is not None)
+    importance = _importance(source, scheme, options)
+    types = choose_types(source, scheme, pure=options.pure, weighed=importance.means != {})
     if not options.requantize:
         _refuse_quantized(source, types)
     errors: list[TensorError] = []
     tensors = {
-        name: tensor if types[name] == tensor.type_name else _changed(tensor, types[name], matrix, errors)
+        name: tensor if types[name] == tensor.type_name else _changed(tensor, types[name], importance, errors)
         for name, tensor in source.tensors.items()
     }
     model = replace(
@@ -56,7 +86,14 @@ def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedS
         metadata={**source.metadata, "general.file_type": scheme.file_type, "general.quantization_version": 2},
     )
     report = QuantizationReport(name=model.quantization, tensors=tuple(errors))
-    return QuantizedSource(model=model, report=report)
+    return QuantizedSource(model=model, report=report, _source=source, _importance=importance)
+
+
+def _importance(source: SourceModel, scheme: Scheme, options: QuantizeOptions) -> _Importance:
+    if options.imatrix is not None:
+        return _Importance(_checked_imatrix(read_imatrix(options.imatrix), source).means)
+    weighs = scheme.base not in FLOAT_TYPES
+    return _Importance(None if options.measure and weighs else {})
 
 
 def _refuse_quantized(source: SourceModel, types: dict[str, str]) -> None:
@@ -84,14 +121,9 @@ def _checked_imatrix(matrix: ImportanceMatrix, source: SourceModel) -> Importanc
     return matrix
 
 
-def _changed(
-    tensor: SourceTensor, type_name: str, matrix: ImportanceMatrix | None, errors: list[TensorError]
-) -> SourceTensor:
-    means = None if matrix is None else matrix.means.get(tensor.name)
-    weighed = means is not None and quantizer(type_name).weigh is not None
-    error = TensorError(name=tensor.name, shape=tensor.shape, before=tensor.type_name, after=type_name, weighed=weighed)
+def _changed(tensor: SourceTensor, type_name: str, importance: _Importance, errors: list[TensorError]) -> SourceTensor:
+    error = TensorError(name=tensor.name, shape=tensor.shape, before=tensor.type_name, after=type_name)
     errors.append(error)
-    importance = means.reshape(-1, tensor.shape[-1]) if weighed and means is not None else None
     read_rows = partial(_quantized_rows, tensor, type_name, importance, error)
     return replace(
         tensor,
@@ -103,21 +135,24 @@ def _changed(
 
 
 def _quantized_rows(
-    tensor: SourceTensor, type_name: str, importance: Floats | None, error: TensorError, index: slice | RowOrder
+    tensor: SourceTensor, type_name: str, importance: _Importance, error: TensorError, index: slice | RowOrder
 ) -> Bytes:
     """Those rows of `tensor` in the other type, uint8 [rows, row bytes]; float32 are only a few of them at a time.
 
-    `importance` is float32 [experts, columns], for a tensor [experts, rows, columns] or [rows, columns].
+    The importance is float32 [experts * columns], of a tensor [experts, rows, columns] or [rows, columns].
     """
     columns, count = tensor.shape[-1], math.prod(tensor.shape[:-1])
     numbers = np.arange(count)[index]
     made = np.empty((len(numbers), quantizer(type_name).row_bytes(columns)), np.uint8)
-    each = count // (1 if importance is None else len(importance))
+    found = None if quantizer(type_name).weigh is None else importance.of(tensor.name)
+    means = None if found is None else found.reshape(-1, columns)
+    error.weighed = means is not None
+    each = count // (1 if means is None else len(means))
     step = max(_CHUNK_ELEMENTS // columns, 1)
     for start, end in _chunks(numbers // each, step):
         picked = slice(start, end)
-        values = _float_rows(tensor, numbers[picked])
-        weights = None if importance is None else importance[numbers[start] // each]
+        values = float_rows(tensor, numbers[picked])
+        weights = None if means is None else means[numbers[start] // each]
         try:
             made[picked] = quantize(type_name, values, weights)
         except SharkpackError as problem:
@@ -130,10 +165,3 @@ def _chunks(experts: RowOrder, step: int) -> list[tuple[int, int]]:
     """Ranges of at most `step` rows of one expert each."""
     borders = [0, *(np.flatnonzero(np.diff(experts)) + 1).tolist(), len(experts)]
     return [(start, min(start + step, end)) for first, end in pairwise(borders) for start in range(first, end, step)]
-
-
-def _float_rows(tensor: SourceTensor, numbers: RowOrder) -> Floats:
-    """float32 [rows, columns]."""
-    contiguous = len(numbers) == 1 or (np.diff(numbers) == 1).all()
-    index = slice(int(numbers[0]), int(numbers[-1]) + 1) if contiguous else numbers
-    return dequantize(tensor.type_name, tensor.rows(index).reshape(-1), (len(numbers), tensor.shape[-1]))

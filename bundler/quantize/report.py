@@ -9,13 +9,13 @@ from sharkpack.formats.quant.block import Floats
 
 @dataclass(slots=True, kw_only=True)
 class TensorError:
-    """One tensor whose type changes; the sums grow as its rows are read. `weighed`: with an importance."""
+    """One tensor whose type changes; the rest is known once its rows are read. `weighed`: with an importance."""
 
     name: str
     shape: tuple[int, ...]
     before: str
     after: str
-    weighed: bool
+    weighed: bool = False
     squared_values: float = 0.0
     squared_errors: float = 0.0
 

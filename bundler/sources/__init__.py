@@ -16,7 +16,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.gguf import MAGIC as GGUF_MAGIC
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.options import Progress
+    from sharkpack.bundler.progress import Progress
 
 __all__ = ["SourceModel", "SourceTensor", "TokenType", "TokenizerFiles", "TokenizerSource", "open_source"]
 

@@ -1,7 +1,8 @@
 """The scale, and the minimum where there is one, that lose least when a block's values are rounded to whole codes.
 
 The searches are those of llama.cpp (ggml-quants.c: make_qx_quants, make_q3_quants, make_qkx2_quants, make_qp_quants),
-on columns of `lanes` at once. Knows nothing of how a type stores what is found.
+but for `fit_largest_weight`, which has no counterpart there; on columns of `lanes` at once. Knows nothing of how a type
+stores what is found.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sharkpack.formats.quant.block import Floats
-from sharkpack.formats.quantize.lanes import TINY, extremes
+from sharkpack.formats.quantize.lanes import TINY, extremes, reciprocals, through_half
 
 _ROUNDS = 5  # of changing single codes, at most
+_STEPS = 16  # of whole codes that the value with the largest weight may have; twice as many gain nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def _solve(
 
 
 def _error(
-    x: Floats, weights: Floats, codes: Floats, scale: Floats, low: Floats, absolute: bool, scratch: Floats
+    x: Floats, weights: Floats, codes: Floats, scale: Floats, low: Floats | np.float32, absolute: bool, scratch: Floats
 ) -> Floats:
     """Weighted error of each column, with `scratch` as working space."""
     np.multiply(codes, scale, out=scratch)
@@ -138,6 +140,36 @@ def fit_symmetric(x: Floats, weights: Floats, half: int) -> tuple[Floats, Floats
         scale, best_inverse = np.where(better, new_scale, scale), np.where(better, inverse, best_inverse)
     zero = np.abs(extreme) < TINY
     return np.where(zero, np.float32(0), scale), np.where(zero, np.float32(0), best_inverse)
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def fit_largest_weight(x: Floats, weights: Floats, *, top: int) -> Floats:
+    """The scale [n], as float16 holds it, of value = scale * code, code in -top - 1..top.
+
+    Tried are the smallest that reaches all values, and _STEPS larger ones that make a whole code of the value with
+    the largest weight: with many codes there is little to lose for the others, and often most of the error to gain.
+    """
+    smallest: Floats = np.divide(np.abs(extremes(x)), np.float32(top))
+    largest = weights.argmax(axis=0)
+    value = np.abs(x[largest, np.arange(x.shape[1])])
+    most = np.floor(value / smallest)
+    codes, scratch = np.empty_like(x), np.empty_like(x)
+
+    def error_of(scale: Floats) -> Floats:
+        np.multiply(x, reciprocals(scale), out=codes)
+        clip(np.rint(codes, out=codes), -top - 1, top)
+        return _error(x, weights, codes, scale, np.float32(0), False, scratch)
+
+    best_scale = through_half(smallest)
+    best = error_of(best_scale)
+    for step in range(_STEPS):
+        code = most - np.float32(step)
+        near: Floats = np.where(code + code >= np.maximum(most, np.float32(2)), value / code, smallest)
+        scale = through_half(near)
+        error = error_of(scale)
+        better = error < best
+        best, best_scale = np.where(better, error, best), np.where(better, scale, best_scale)
+    return best_scale
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")

@@ -9,16 +9,20 @@ import numpy as np
 
 from sharkpack.formats.quant.block import Bytes, Floats
 from sharkpack.formats.quantize.lanes import codes_of, extremes, half_bytes, lanes, reciprocals
-from sharkpack.formats.quantize.search import fit_affine, fit_symmetric, weighed_search
+from sharkpack.formats.quantize.search import clip, fit_affine, fit_largest_weight, fit_symmetric, weighed_search
 
 Encoder = Callable[[Floats, Floats | None], Bytes]
 """Takes float32 [rows, columns] and weights of that shape or None; gives uint8 [rows * blocks, block bytes]."""
 
 
 def encode_q8_0(values: Floats, weights: Floats | None) -> Bytes:
-    """Rounds halves away from zero; no weight changes what is stored."""
+    """Rounds halves away from zero where nothing is weighed."""
     x = lanes(values, 32)
-    scale: Floats = np.divide(np.abs(extremes(x)), np.float32(127))
+    if weights is not None:
+        scale = fit_largest_weight(x, lanes(weights, 32), top=127)
+        codes = clip(np.rint(x * reciprocals(scale)), -128, 127)
+        return np.concatenate([half_bytes(scale), codes_of(codes + np.float32(128)) ^ np.uint8(128)], axis=1)
+    scale = np.divide(np.abs(extremes(x)), np.float32(127))
     x *= reciprocals(scale)
     whole = np.trunc(x)
     x -= whole

@@ -52,7 +52,7 @@ _ALL = (
     _simple("Q4_1", 20, simple.affine(4)),
     _simple("Q5_0", 22, simple.symmetric(5)),
     _simple("Q5_1", 24, simple.affine(5)),
-    _simple("Q8_0", 34, simple.encode_q8_0, weigh=None),
+    _simple("Q8_0", 34, simple.encode_q8_0, weigh=0),
     _k_quant("Q2_K", 84, k_quants.encode_q2_k, 1),
     _k_quant("Q3_K", 110, k_quants.encode_q3_k, 2),
     _k_quant("Q4_K", 144, k_quants.encode_q4_k, 2),

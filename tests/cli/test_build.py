@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget, Progress
+from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
+from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions, TensorError
 from sharkpack.cli.progress import SilentProgress
 from sharkpack.formats.errors import SharkpackError
@@ -143,8 +144,10 @@ def test_json(sharkpack: Sharkpack, builder: Builder) -> None:
 def test_quantisation_options(sharkpack: Sharkpack, builder: Builder) -> None:
     sharkpack("build", "m.gguf", "--quantize", "Q4_K", "--pure", "--imatrix", "i.dat", "--requantize")
     sharkpack("build", "m.gguf", "--quantize", "q8_0")
+    sharkpack("build", "m.gguf", "--quantize", "q8_0", "--imatrix", "none")
     assert [options.quantize for options in builder.options] == [
         QuantizeOptions(scheme="q4_k", pure=True, imatrix=Path("i.dat"), requantize=True),
+        QuantizeOptions(scheme="q8_0", measure=True),
         QuantizeOptions(scheme="q8_0"),
     ]
 

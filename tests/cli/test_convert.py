@@ -10,15 +10,19 @@ from tests.tiny_models import write_tiny_gguf
 
 def test_a_model_is_quantised_into_a_file(sharkpack: Sharkpack, tmp_path: Path) -> None:
     source, output = write_tiny_gguf(tmp_path / "tiny.gguf", "llama", "F16"), tmp_path / "out.gguf"
-    outcome = sharkpack("convert", source, "-o", output, "--quantize", "q8_0", "--report", tmp_path / "report.tsv")
+    options = ("--quantize", "q8_0", "--report", tmp_path / "report.tsv")
+    outcome = sharkpack("convert", source, "-o", output, *options)
     assert (outcome.status, outcome.err) == (0, "")
     first, _, last = outcome.out.splitlines()
     assert first.startswith(f"{output}  ")
     assert " kB, 20 tensors, in " in first
-    assert last == "Q8_0: 15 tensors changed, relative error 0.54% over all"
+    assert last == "Q8_0: 15 tensors changed, relative error 0.51% over all"
     assert len((tmp_path / "report.tsv").read_text().splitlines()) == 16
     with GGUFFile.open(output) as file:
         assert file.tensors["token_embd.weight"].type_name == "Q8_0"
+    assert last == sharkpack("convert", source, "-o", output, *options, "--force").out.splitlines()[-1]
+    unweighed = sharkpack("convert", source, "-o", output, *options, "--force", "--imatrix", "none").out
+    assert unweighed.splitlines()[-1] == "Q8_0: 15 tensors changed, relative error 0.54% over all"
 
 
 def test_json(sharkpack: Sharkpack, tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_what_quantising_does_to_a_text_is_measured(sharkpack: Sharkpack, tmp_pa
     change = report["quantization"]["perplexity"]
     assert change["window"] == 512
     assert change["tokens"] > 50
-    assert 0.0001 < abs(change["after"] / change["before"] - 1) < 0.2
+    assert 0.0001 < abs(change["after"] / change["before"] - 1) < 0.5
     last = sharkpack("convert", source, "-o", tmp_path / "q4.gguf", "--quantize", "q4_0", *options).out.splitlines()[-1]
     assert last == (
         f"perplexity {change['before']:.4f} -> {change['after']:.4f} "
