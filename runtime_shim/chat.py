@@ -10,7 +10,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim.template_sandbox import MAX_STEPS, STEPS, TemplateSandbox
+from sharkpack.runtime_shim.template_sandbox import TemplateSandbox, new_budget
 
 Message = Mapping[str, Any]
 
@@ -35,8 +35,8 @@ class ChatTemplate:
     """One compiled template. Raises SharkpackError where the template is not valid."""
 
     def __init__(self, source: str) -> None:
-        environment = TemplateSandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
-        environment.filters["tojson"] = _to_json
+        extensions = [loopcontrols, _Generation]
+        environment = TemplateSandbox({"tojson": _to_json}, trim_blocks=True, lstrip_blocks=True, extensions=extensions)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
         try:
@@ -58,9 +58,10 @@ class ChatTemplate:
         Other `variables` (tools, documents, switches of a model) reach the template by their names.
         """
         values: dict[str, object] = {"tools": None, "documents": None, **variables}
-        values |= {"bos_token": bos_token or "", "eos_token": eos_token or "", STEPS: [MAX_STEPS]}
+        values |= {"bos_token": bos_token or "", "eos_token": eos_token or ""}
         try:
-            return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **values)
+            with new_budget():
+                return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **values)
         except _FAULTS as error:
             raise SharkpackError(f"the bundle's chat template refuses these messages: {_one_line(error)}") from error
 

@@ -1,71 +1,143 @@
 """Jinja's sandbox, with an end to what a template may compute: templates come with models, from anyone.
 
-Turns of loops, calls, and what is multiplied are counted; how long a text other operators make is not.
+Turns of loops and calls are counted, and so is all that is written, concatenated or made by operators, filters and
+methods of texts: before it is made, where a little can make much. Long comparisons are not.
 """
 
-from collections.abc import Iterable, Iterator, Sized
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from jinja2 import TemplateRuntimeError, nodes, pass_context
+from jinja2 import TemplateRuntimeError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from sharkpack.runtime_shim.template_sizes import SIZES, text_size
+
 MAX_STEPS = 200_000
-"""Turns and calls of one rendering: a second or two. A chat's template takes some tens a message."""
+"""Turns, calls and items looked at, of one rendering: a second or two. A chat's template takes some tens a message."""
 MAX_SIZE = 1 << 20
-"""Of what a multiplication makes: items of a sequence, bits of a number."""
-STEPS = "_sharkpack_steps"
-"""The variable that holds how many steps are left, in a list."""
+"""Of a number that is given to a function, and of the bits of one that is computed."""
+MAX_MADE = 1 << 28
+"""Characters and items that one rendering makes, all in all. A chat's template copies its messages a few times."""
+
+
+class _Budget:
+    """What is left to a rendering."""
+
+    def __init__(self) -> None:
+        self._steps, self._made = MAX_STEPS, MAX_MADE
+
+    def step(self) -> None:
+        self._steps -= 1
+        if self._steps < 0:
+            raise TemplateRuntimeError(f"it takes more than {MAX_STEPS} steps")
+
+    def make(self, size: int) -> None:
+        """Count a result before it is made, or right after."""
+        self._made -= size
+        if self._made < 0:
+            raise TemplateRuntimeError("what it makes becomes too large")
+
+
+_budget: ContextVar[_Budget] = ContextVar("budget")
+
+
+@contextmanager
+def new_budget() -> Iterator[None]:
+    """Within it a template can be rendered; TemplateRuntimeError where the budget is spent."""
+    token = _budget.set(_Budget())
+    try:
+        yield
+    finally:
+        _budget.reset(token)
 
 
 class TemplateSandbox(ImmutableSandboxedEnvironment):
-    """An environment whose templates are rendered with `STEPS` set; TemplateRuntimeError where it is spent."""
+    """An environment whose templates are rendered within `new_budget`. filters: those that it has besides Jinja's."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, filters: dict[str, Callable[..., Any]], **options: Any) -> None:
         super().__init__(**options)
-        self.filters["_counted"] = _counted
         del self.globals["lipsum"]  # which takes as long as it is told to
+        self.filters = {name: _limited(name, function) for name, function in (self.filters | filters).items()}
+        self.filters |= {"_counted": _counted, "_joined": _joined, "_written": _written}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template = super()._parse(source, name, filename)
         for loop in list(template.find_all(nodes.For)):
-            loop.iter = nodes.Filter(loop.iter, "_counted", [], [], None, None, lineno=loop.lineno)
+            loop.iter = _filtered(loop.iter, "_counted")
+        for joining in list(template.find_all(nodes.Concat)):
+            joining.nodes = [_filtered(nodes.List(joining.nodes, lineno=joining.lineno), "_joined")]
+        for output in list(template.find_all(nodes.Output)):
+            output.nodes = [_filtered(node, "_written") for node in output.nodes]
         return template
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as jinja2 has it)
-        _spend(__context)
-        return super().call(__context, __obj, *args, **kwargs)
+        _budget.get().step()
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(owner, str | bytes):
+            args = tuple(list(arg) if isinstance(arg, Iterator) else arg for arg in args)
+            _expect(__obj.__name__, owner, [*args, *kwargs.values()])
+        return _count(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        size = _power_size(left, right) if operator == "**" else _product_size(left, right)
-        if size > MAX_SIZE:
-            raise TemplateRuntimeError(f"what it multiplies (by {operator}) becomes too large")
-        return self.binop_table[operator](left, right)
+        if isinstance(left, int) and isinstance(right, int):
+            power = operator == "**"
+            if (left.bit_length() * abs(right) if power else left.bit_length() + right.bit_length()) > MAX_SIZE:
+                raise TemplateRuntimeError(f"what it computes (by {operator}) becomes too large")
+        else:
+            _budget.get().make(SIZES[operator](left, [right], _budget.get().step) if operator in SIZES else 0)
+        return _count(self.binop_table[operator](left, right))
 
 
-@pass_context
-def _counted(context: Context, items: Iterable[Any]) -> Iterator[Any]:
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _counted(items: Iterable[Any]) -> Iterator[Any]:
     for item in items:
-        _spend(context)
+        _budget.get().step()
         yield item
 
 
-def _spend(context: Context) -> None:
-    steps: list[int] = context.parent[STEPS]
-    steps[0] -= 1
-    if steps[0] < 0:
-        raise TemplateRuntimeError(f"it takes more than {MAX_STEPS} steps")
+def _written(value: Any) -> Any:
+    _budget.get().make(text_size(value, _budget.get().step))
+    return value
 
 
-def _product_size(left: Any, right: Any) -> int:
-    """Bits of two numbers' product, or items of a sequence's."""
-    if isinstance(left, int) and isinstance(right, int):
-        return left.bit_length() + right.bit_length()
-    count, repeated = (left, right) if isinstance(left, int) else (right, left)
-    return count * len(repeated) if isinstance(count, int) and isinstance(repeated, Sized) else 0
+def _joined(parts: list[Any]) -> str:
+    return "".join(str(_written(part)) for part in parts)
 
 
-def _power_size(left: Any, right: Any) -> int:
-    return left.bit_length() * abs(right) if isinstance(left, int) and isinstance(right, int) else 0
+def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, with a look at what it is given before and at what it makes after."""
+
+    @functools.wraps(function)  # with its mark of wanting a context as its first argument
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        first = 1 if hasattr(function, "jinja_pass_arg") else 0
+        before, (value, *given) = args[:first], args[first:]
+        if name in SIZES and isinstance(value, Iterator):
+            value = list(value)
+        _expect(name, value, [*given, *kwargs.values()])
+        return _count(function(*before, value, *given, **kwargs))
+
+    return limited
+
+
+def _expect(name: str, value: Any, given: list[Any]) -> None:
+    """Refuse numbers that make a large result of a small value, and count what the operation may make of it."""
+    for number in given:
+        if isinstance(number, int) and abs(number) > MAX_SIZE:
+            raise TemplateRuntimeError(f"{name} is given a number that is too large")
+    if name in SIZES:
+        _budget.get().make(SIZES[name](value, given, _budget.get().step))
+
+
+def _count(made: Any) -> Any:
+    if isinstance(made, str | bytes | list | tuple | dict):
+        _budget.get().make(len(made))
+    return made

@@ -1,5 +1,6 @@
 """Chat templates: rendering as Hugging Face does, errors as one line."""
 
+import json
 from datetime import datetime
 
 import pytest
@@ -62,6 +63,9 @@ def test_errors_of_the_template() -> None:
         ChatTemplate("{% if %}")
 
 
+GROWING = "{%% set ns = namespace(x=%s) %%}{%% for i in range(99) %%}{%% set ns.x = %s %%}{%% endfor %%}"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -74,12 +78,60 @@ def test_errors_of_the_template() -> None:
         ("{{ 10 ** (10 ** 10) }}", "becomes too large"),
         ("{{ 'a' * 10 ** 10 }}", "becomes too large"),
         ("{% set ns = namespace(x=3) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}", "too large"),
-        ("{{ _sharkpack_steps.append(9) }}", "unsafe"),
+        ("{{ 'a'.ljust(10000000000) }}", "number that is too large"),
+        ("{{ 'a' | center(10000000000) }}", "number that is too large"),
+        ("{{ '%10000000000d' % 1 }}", "too large"),
+        ("{{ '%*d' % (1000000000, 1) }}", "too large"),
+        ("{{ '{:1000000000}'.format(1) }}", "too large"),
+        ("{{ ('\n' * 100000) | indent(100000) | length }}", "becomes too large"),
+        ("{{ messages | tojson(indent=10000000) }}", "number that is too large"),
+        ("{{ (('a' * 100000) | list | map('center', 100000) | list) | length }}", "too large"),
+        ("{% set x %}{% for i in range(99999) %}{{ 'a' * 99999 }}{% endfor %}{% endset %}", "too large"),
+        ("{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x }}{% endfor %}", "too large"),
+        ("{% for i in range(99999) %}" + "text " * 9999 + "{% endfor %}", "too large"),
+        (GROWING % ("[]", "[ns.x, ns.x]") + "{{ ns.x }}", "more than 200000 steps"),
     ],
 )
 def test_templates_that_would_not_end(source: str, message: str) -> None:
     with pytest.raises(SharkpackError, match=message):
         ChatTemplate(source).render(HELLO)
+
+
+@pytest.mark.parametrize(
+    ("start", "grown"),
+    [
+        ("'ab'", "ns.x ~ ns.x"),
+        ("'ab'", "ns.x + ns.x"),
+        ("[1]", "ns.x + ns.x"),
+        ("'ab'", "ns.x.replace('a', 'aa')"),
+        ("'ab'", "ns.x | replace('a', 'aa')"),
+        ("'ab'", "'%s%s' % (ns.x, ns.x)"),
+        ("'ab'", "'{0}{0}'.format(ns.x)"),
+        ("'ab'", "'%s%s' | format(ns.x, ns.x)"),
+        ("'ab'", "[ns.x, ns.x] | join"),
+        ("'ab'", "ns.x.join([ns.x, ns.x])"),
+        ("'ab'", "ns.x.translate({97: 'aaa'})"),
+        ("[1]", "[ns.x, ns.x] | sum(start=[])"),
+        ("'ab'", "[ns.x, ns.x] | string"),
+    ],
+)
+def test_what_grows_without_end_is_stopped(start: str, grown: str) -> None:
+    with pytest.raises(SharkpackError, match="what it makes becomes too large"):
+        ChatTemplate(GROWING % (start, grown)).render(HELLO)
+
+
+def test_long_messages_pass_all_that_templates_do() -> None:
+    long = "A line of text, and some more.\n" * 100_000
+    source = (
+        "{% for m in messages %}{% set text = m.content | trim %}{% set text = text ~ '\n' + text %}"
+        "{{ '<' + m.role + '>' }}{{ text.replace('line', 'row') | replace('more', 'less') }}{{ '%s' % text }}"
+        "{{ text.split('\n') | join(' ') }}{{ m | tojson }}{% endfor %}"
+    )
+    rendered = ChatTemplate(source).render([{"role": "user", "content": long}])
+    twice = "\n".join([long.strip()] * 2)
+    changed = twice.replace("line", "row").replace("more", "less")
+    told = json.dumps({"role": "user", "content": long})
+    assert rendered == f"<user>{changed}{twice}{' '.join(twice.splitlines())}{told}"
 
 
 def test_loops_know_what_they_know_elsewhere() -> None:
