@@ -1,7 +1,9 @@
 """A source model seen through a quantisation: the same tensors in other types, made row by row as they are read."""
 
 import math
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -13,7 +15,7 @@ from sharkpack.bundler.quantize.float_rows import float_rows
 from sharkpack.bundler.quantize.importance import measure_importance
 from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, Scheme, choose_types, describe_types
 from sharkpack.bundler.quantize.options import QuantizeOptions
-from sharkpack.bundler.quantize.report import QuantizationReport, TensorError
+from sharkpack.bundler.quantize.report import QuantizationReport, TensorError, squares_of
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.imatrix import ImportanceMatrix, read_imatrix
@@ -22,7 +24,9 @@ from sharkpack.formats.quant import dequantize
 from sharkpack.formats.quant.block import Bytes, Floats
 from sharkpack.formats.quantize import quantize, quantizer
 
-_CHUNK_ELEMENTS = 1 << 16
+_CHUNK_ELEMENTS = 1 << 18
+_workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="quantize")
+"""numpy lets other threads run while it works on a chunk. None is started before there is one."""
 
 
 @dataclass(slots=True)
@@ -148,20 +152,24 @@ def _quantized_rows(
     means = None if found is None else found.reshape(-1, columns)
     error.weighed = means is not None
     each = count // (1 if means is None else len(means))
-    step = max(_CHUNK_ELEMENTS // columns, 1)
-    for start, end in _chunks(numbers // each, step):
-        picked = slice(start, end)
-        values = float_rows(tensor, numbers[picked])
-        weights = None if means is None else means[numbers[start] // each]
+
+    def make(chunk: slice) -> tuple[float, float]:
+        values = float_rows(tensor, numbers[chunk])
+        weights = None if means is None else means[numbers[chunk.start] // each]
         try:
-            made[picked] = quantize(type_name, values, weights)
+            made[chunk] = quantize(type_name, values, weights)
         except SharkpackError as problem:
             raise SharkpackError(f"tensor '{tensor.name}': {problem}") from problem
-        error.add(values, dequantize(type_name, made[picked].reshape(-1), values.shape))
+        return squares_of(values, dequantize(type_name, made[chunk].reshape(-1), values.shape))
+
+    for squares in _workers.map(make, _chunks(numbers // each, max(_CHUNK_ELEMENTS // columns, 1))):
+        error.add(squares)
     return made
 
 
-def _chunks(experts: RowOrder, step: int) -> list[tuple[int, int]]:
+def _chunks(experts: RowOrder, step: int) -> list[slice]:
     """Ranges of at most `step` rows of one expert each."""
     borders = [0, *(np.flatnonzero(np.diff(experts)) + 1).tolist(), len(experts)]
-    return [(start, min(start + step, end)) for first, end in pairwise(borders) for start in range(first, end, step)]
+    return [
+        slice(start, min(start + step, end)) for first, end in pairwise(borders) for start in range(first, end, step)
+    ]

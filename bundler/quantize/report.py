@@ -7,6 +7,12 @@ import numpy as np
 from sharkpack.formats.quant.block import Floats
 
 
+def squares_of(values: Floats, stored: Floats) -> tuple[float, float]:
+    """The sums of the squares of `values`, and of how far what became of them is away."""
+    flat, difference = values.reshape(-1), (stored - values).reshape(-1)
+    return float(np.dot(flat, flat)), float(np.dot(difference, difference))
+
+
 @dataclass(slots=True, kw_only=True)
 class TensorError:
     """One tensor whose type changes; the rest is known once its rows are read. `weighed`: with an importance."""
@@ -19,11 +25,10 @@ class TensorError:
     squared_values: float = 0.0
     squared_errors: float = 0.0
 
-    def add(self, values: Floats, stored: Floats) -> None:
-        """Count `values` and what became of them."""
-        flat, difference = values.reshape(-1), (stored - values).reshape(-1)
-        self.squared_values += float(np.dot(flat, flat))
-        self.squared_errors += float(np.dot(difference, difference))
+    def add(self, squares: tuple[float, float]) -> None:
+        """Count what `squares_of` found."""
+        self.squared_values += squares[0]
+        self.squared_errors += squares[1]
 
     @property
     def relative(self) -> float:

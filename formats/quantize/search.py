@@ -99,7 +99,7 @@ def _solve(
 
 
 def _error(
-    x: Floats, weights: Floats, codes: Floats, scale: Floats, low: Floats | np.float32, absolute: bool, scratch: Floats
+    x: Floats, weights: Floats, codes: Floats, scale: Floats, low: Floats, absolute: bool, scratch: Floats
 ) -> Floats:
     """Weighted error of each column, with `scratch` as working space."""
     np.multiply(codes, scale, out=scratch)
@@ -149,25 +149,31 @@ def fit_largest_weight(x: Floats, weights: Floats, *, top: int) -> Floats:
     Tried are the smallest that reaches all values, and _STEPS larger ones that make a whole code of the value with
     the largest weight: with many codes there is little to lose for the others, and often most of the error to gain.
     """
-    smallest: Floats = np.divide(np.abs(extremes(x)), np.float32(top))
+    extreme = np.abs(extremes(x))
+    smallest: Floats = np.divide(extreme, np.float32(top))
+    best_scale = through_half(smallest)
     largest = weights.argmax(axis=0)
     value = np.abs(x[largest, np.arange(x.shape[1])])
     most = np.floor(value / smallest)
-    codes, scratch = np.empty_like(x), np.empty_like(x)
+    codes = np.empty_like(x)
 
     def error_of(scale: Floats) -> Floats:
         np.multiply(x, reciprocals(scale), out=codes)
-        clip(np.rint(codes, out=codes), -top - 1, top)
-        return _error(x, weights, codes, scale, np.float32(0), False, scratch)
+        np.rint(codes, out=codes)
+        np.multiply(codes, scale, out=codes)
+        np.subtract(codes, x, out=codes)
+        np.multiply(codes, codes, out=codes)
+        total: Floats = np.multiply(codes, weights, out=codes).sum(axis=0)
+        return total
 
-    best_scale = through_half(smallest)
     best = error_of(best_scale)
     for step in range(_STEPS):
         code = most - np.float32(step)
         near: Floats = np.where(code + code >= np.maximum(most, np.float32(2)), value / code, smallest)
         scale = through_half(near)
         error = error_of(scale)
-        better = error < best
+        # float16 is coarse near its end, and may make the scale too small for some values.
+        better = (error < best) & (scale * np.float32(top + 0.5) >= extreme)
         best, best_scale = np.where(better, error, best), np.where(better, scale, best_scale)
     return best_scale
 

@@ -10,7 +10,7 @@ from sharkpack.formats.quant.block import Bytes, Floats
 from sharkpack.formats.quantize import floats, k_quants, simple
 from sharkpack.formats.quantize.simple import Encoder
 
-_CHUNK_ELEMENTS = 1 << 16  # a chunk's working arrays together fit the second-level cache
+_CHUNK_ELEMENTS = 1 << 18  # a megabyte: less, and threads that share a matrix wait for the interpreter's lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
