@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.command import run_command
 from benchmarks.processes import run
 
 BUFFER_BYTES = 512 << 20
@@ -51,12 +52,12 @@ def measure_peaks(threads: int, *, repeats: int = 3) -> Peaks:
     return Peaks(threads=threads, bandwidth=best["bandwidth"], macs=best["macs"])
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """Measure in this process and print: the peaks, and what each reader reaches."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peaks", description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--repeats", type=int, default=3)
-    found = parser.parse_args()
+    found = parser.parse_args(words)
     readers, macs = _measure(found.threads, found.repeats)
     json.dump({"bandwidth": max(readers.values()), "macs": macs, "readers": readers}, sys.stdout)
     return 0
@@ -96,4 +97,4 @@ def _best(function: Any, arguments: tuple[Any, ...], repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +54,12 @@ def test_ending_it_is_no_traceback(number: signal.Signals, capsys: pytest.Captur
 
     assert run_command(interrupted) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_leaves_ends_it_quietly() -> None:
+    program = "from benchmarks.command import run_command; import sys; sys.exit(run_command(lambda _: print('x') or 0))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    found = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (found.returncode, found.stderr) == (141, b"")
