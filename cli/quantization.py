@@ -33,10 +33,10 @@ def add_quantization_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--imatrix",
-        metavar="FILE",
+        metavar="FILE|none",
         type=Path,
-        help="importance matrix of llama-imatrix, to put errors where they matter least; without one, the model itself "
-        "is run on random tokens to measure it; none for neither: the bytes that llama.cpp makes",
+        help="what to weigh errors by: an importance matrix of llama-imatrix; by default one is measured, by running "
+        "the model on a few random tokens; none weighs nothing, and makes the bytes that llama.cpp makes",
     )
     group.add_argument("--requantize", action="store_true", help="quantise again what is quantised already")
     group.add_argument(

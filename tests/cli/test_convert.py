@@ -20,7 +20,9 @@ def test_a_model_is_quantised_into_a_file(sharkpack: Sharkpack, tmp_path: Path) 
     assert len((tmp_path / "report.tsv").read_text().splitlines()) == 16
     with GGUFFile.open(output) as file:
         assert file.tensors["token_embd.weight"].type_name == "Q8_0"
-    assert last == sharkpack("convert", source, "-o", output, *options, "--force").out.splitlines()[-1]
+    made = output.read_bytes()
+    assert sharkpack("convert", source, "-o", output, *options, "--force").out.splitlines()[-1] == last
+    assert output.read_bytes() == made
     unweighed = sharkpack("convert", source, "-o", output, *options, "--force", "--imatrix", "none").out
     assert unweighed.splitlines()[-1] == "Q8_0: 15 tensors changed, relative error 0.54% over all"
 
