@@ -78,7 +78,7 @@ def _to_json(
 
 
 def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
+    raise TemplateError(message if isinstance(message, str) else f"it raises a {type(message).__name__}")
 
 
 def _strftime_now(layout: str) -> str:

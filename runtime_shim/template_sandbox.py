@@ -13,8 +13,9 @@ from typing import Any
 from jinja2 import TemplateRuntimeError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
-from sharkpack.runtime_shim.template_sizes import SIZES, text_size
+from sharkpack.runtime_shim.template_sizes import OF_ITEMS, SIZES, Size, text_size, written_size
 
 MAX_STEPS = 200_000
 """Turns, calls and items looked at, of one rendering: a second or two. A chat's template takes some tens a message."""
@@ -64,16 +65,10 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         super().__init__(**options)
         del self.globals["lipsum"]  # which takes as long as it is told to
         self.filters = {name: _limited(name, function) for name, function in (self.filters | filters).items()}
-        self.filters |= {"_counted": _counted, "_joined": _joined, "_written": _written}
+        self.filters |= {"_counted": _counted, "_joined": _joined, "_written": _written, "_made": _made}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        template = super()._parse(source, name, filename)
-        for loop in list(template.find_all(nodes.For)):
-            loop.iter = _filtered(loop.iter, "_counted")
-        for joining in list(template.find_all(nodes.Concat)):
-            joining.nodes = [_filtered(nodes.List(joining.nodes, lineno=joining.lineno), "_joined")]
-        for output in list(template.find_all(nodes.Output)):
-            output.nodes = [_filtered(node, "_written") for node in output.nodes]
+        template: nodes.Template = _Counting().visit(super()._parse(source, name, filename))
         return template
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as jinja2 has it)
@@ -81,8 +76,8 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, str | bytes):
             args = tuple(list(arg) if isinstance(arg, Iterator) else arg for arg in args)
-            _expect(__obj.__name__, owner, [*args, *kwargs.values()])
-        return _count(super().call(__context, __obj, *args, **kwargs))
+            _expect(__obj.__name__, owner, [*args, *kwargs.values()], SIZES.get(__obj.__name__))
+        return _made(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if isinstance(left, int) and isinstance(right, int):
@@ -91,7 +86,29 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
                 raise TemplateRuntimeError(f"what it computes (by {operator}) becomes too large")
         else:
             _budget.get().make(SIZES[operator](left, [right], _budget.get().step) if operator in SIZES else 0)
-        return _count(self.binop_table[operator](left, right))
+        return _made(self.binop_table[operator](left, right))
+
+
+class _Counting(NodeTransformer):
+    """Has filters count what templates do without a call: turn, concatenate, write and copy a part."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 (as jinja2 has it)
+        self.generic_visit(node)
+        node.iter = _filtered(node.iter, "_counted")
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "_joined")
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.nodes = [_filtered(each, "_written") for each in node.nodes]
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(node, "_made") if isinstance(node.arg, nodes.Slice) else node
 
 
 def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
@@ -115,6 +132,7 @@ def _joined(parts: list[Any]) -> str:
 
 def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The filter, with a look at what it is given before and at what it makes after."""
+    size = None if name in OF_ITEMS else SIZES.get(name, written_size)
 
     @functools.wraps(function)  # with its mark of wanting a context as its first argument
     def limited(*args: Any, **kwargs: Any) -> Any:
@@ -122,22 +140,22 @@ def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         before, (value, *given) = args[:first], args[first:]
         if name in SIZES and isinstance(value, Iterator):
             value = list(value)
-        _expect(name, value, [*given, *kwargs.values()])
-        return _count(function(*before, value, *given, **kwargs))
+        _expect(name, value, [*given, *kwargs.values()], size)
+        return _made(function(*before, value, *given, **kwargs))
 
     return limited
 
 
-def _expect(name: str, value: Any, given: list[Any]) -> None:
+def _expect(name: str, value: Any, given: list[Any], size: Size | None) -> None:
     """Refuse numbers that make a large result of a small value, and count what the operation may make of it."""
     for number in given:
         if isinstance(number, int) and abs(number) > MAX_SIZE:
             raise TemplateRuntimeError(f"{name} is given a number that is too large")
-    if name in SIZES:
-        _budget.get().make(SIZES[name](value, given, _budget.get().step))
+    if size is not None:
+        _budget.get().make(size(value, given, _budget.get().step))
 
 
-def _count(made: Any) -> Any:
+def _made(made: Any) -> Any:
     if isinstance(made, str | bytes | list | tuple | dict):
         _budget.get().make(len(made))
     return made

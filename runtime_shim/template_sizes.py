@@ -5,8 +5,10 @@ hold each other, and what looks at all of them has to end too.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, MappingView, Sized
 from typing import Any
+
+from jinja2.utils import Namespace
 
 Step = Callable[[], None]
 Size = Callable[[Any, list[Any], Step], int]
@@ -20,11 +22,20 @@ def text_size(value: Any, step: Step) -> int:
     if isinstance(value, str | bytes):
         return len(value)
     step()
+    if isinstance(value, Namespace):
+        value = value._Namespace__attrs  # which it writes out
     if isinstance(value, dict):
         return sum(text_size(key, step) + text_size(each, step) + 8 for key, each in value.items())
+    if isinstance(value, MappingView):
+        value = list(value)  # type: ignore[call-overload]
     if isinstance(value, list | tuple):
         return sum(text_size(each, step) + 4 for each in value)
     return value.bit_length() // 3 + 2 if isinstance(value, int) else _OTHER
+
+
+def written_size(value: Any, given: list[Any], step: Step) -> int:
+    """Of most filters and methods, which make a text of what they are given."""
+    return text_size(value, step) + text_size(given, step)
 
 
 def _repeated(value: Any, given: list[Any], step: Step) -> int:
@@ -68,10 +79,9 @@ def _formatted(value: Any, given: list[Any], step: Step) -> int:
         return 0
     text = value if isinstance(value, str) else value.decode("latin-1")
     flat = [part for each in given for part in (each if isinstance(each, tuple) else [each])]
-    widths = sum(int(f"{number:.12}") for number in _NUMBER.findall(text)) + sum(
-        abs(each) for each in flat if isinstance(each, int)
-    )
-    return len(text) + widths + (text.count("%") + text.count("{")) * text_size(given, step)
+    widths = [int(f"{number:.12}") for number in _NUMBER.findall(text)]
+    widths += [abs(each) for each in flat if isinstance(each, int)]
+    return len(text) + sum(widths) + (text.count("%") + text.count("{")) * text_size(given, step)
 
 
 def _summed(value: Any, given: list[Any], step: Step) -> int:
@@ -91,10 +101,43 @@ SIZES: dict[str, Size] = {
     "join": _joined,
     "pprint": lambda value, given, step: 8 * text_size(value, step),
     "replace": _replaced,
-    "string": lambda value, given, step: text_size(value, step),
     "sum": _summed,
     "tojson": _widened,
     "translate": _replaced,
     "wordwrap": _replaced,
 }
 """By the name of an operator, a method or a filter."""
+
+OF_ITEMS = frozenset(
+    {
+        "abs",
+        "attr",
+        "batch",
+        "count",
+        "d",
+        "default",
+        "dictsort",
+        "first",
+        "float",
+        "groupby",
+        "int",
+        "items",
+        "last",
+        "length",
+        "list",
+        "map",
+        "max",
+        "min",
+        "random",
+        "reject",
+        "rejectattr",
+        "reverse",
+        "round",
+        "select",
+        "selectattr",
+        "slice",
+        "sort",
+        "unique",
+    }
+)
+"""Filters that make no text of what they are given, but pass its items on."""

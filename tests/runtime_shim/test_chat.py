@@ -63,6 +63,15 @@ def test_errors_of_the_template() -> None:
         ChatTemplate("{% if %}")
 
 
+WRITING = (
+    "{{ ns.x }}",
+    "{{ ns }}",
+    "{{ {'x': ns.x}.values() }}",
+    "{{ ns.x | upper }}",
+    "{{ ns.x | tojson }}",
+    "{{ ns.x ~ '' }}",
+    "{% filter upper %}{{ ns.x }}{% endfilter %}",
+)
 GROWING = "{%% set ns = namespace(x=%s) %%}{%% for i in range(99) %%}{%% set ns.x = %s %%}{%% endfor %%}"
 
 
@@ -89,7 +98,13 @@ GROWING = "{%% set ns = namespace(x=%s) %%}{%% for i in range(99) %%}{%% set ns.
         ("{% set x %}{% for i in range(99999) %}{{ 'a' * 99999 }}{% endfor %}{% endset %}", "too large"),
         ("{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x }}{% endfor %}", "too large"),
         ("{% for i in range(99999) %}" + "text " * 9999 + "{% endfor %}", "too large"),
-        (GROWING % ("[]", "[ns.x, ns.x]") + "{{ ns.x }}", "more than 200000 steps"),
+        *((GROWING % ("[]", "[ns.x, ns.x]") + end, "more than 200000 steps") for end in WRITING),
+        (GROWING % ("[]", "[ns.x, ns.x]") + "{{ raise_exception(ns.x) }}", "it raises a list"),
+        (
+            "{% set ns = namespace(x=[]) %}{% set a = 'a' * 99999 %}{% for i in range(9999) %}"
+            "{% set ns.x = ns.x + [a[1:]] %}{% endfor %}",
+            "too large",
+        ),
     ],
 )
 def test_templates_that_would_not_end(source: str, message: str) -> None:
