@@ -52,7 +52,7 @@ class QuantizedSource:
     def measure(self, step: StartStep) -> None:
         """Measure the importance, if that was asked for; before any tensor is read. Raises SharkpackError for a model
         that cannot be run."""
-        if self._importance.means is not None:
+        if self._importance.means is not None or not self.report.tensors:
             return
         try:
             self._importance.means = measure_importance(self._source, step)
