@@ -60,7 +60,7 @@ def measure(plan: Plan, llama_cpp: LlamaCpp, progress: Callable[[str], None]) ->
             if time.perf_counter() - started < plan.seconds:
                 progress(f"round {number + 1} of {plan.rounds}, threads: {threads}")
                 wait_for_quiet(plan.patience_s)
-                result.peaks.append(measure_peaks(threads))
+                result.peaks.append(measure_peaks(pair.model.name, pair.ours.bundle, threads))
                 measure_pair(pair, plan, threads, number, progress, result)
     except KeyboardInterrupt:
         progress("interrupted: what follows is what there is")

@@ -1,9 +1,14 @@
 """Compiles kernels for this very CPU and opens them in this process. Importing it loads IREE."""
 
+import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 import iree.runtime as rt
+import numpy as np
+import numpy.typing as npt
 
+from benchmarks.peak_kernels import SCOPE
 from sharkpack.bundler.compiler import compile_module, host_cpu
 from sharkpack.bundler.targets import best_of_host
 
@@ -18,7 +23,15 @@ def open_device(threads: int) -> Any:
     return rt.get_device("local-task")
 
 
-def load(text: str, device: Any) -> Any:
-    """The module of this MLIR, whose functions are found by name."""
+def load(text: str, device: Any, parameters: Mapping[str, npt.NDArray[np.uint8]] | None = None) -> Any:
+    """The module of this MLIR, whose functions are found by name. Parameters are read where they lie in memory, which
+    has to stay there."""
     config = rt.Config(device=device)
-    return rt.load_vm_module(rt.VmModule.copy_buffer(config.vm_instance, compile_module(text, TARGET)), config)
+    modules = [rt.VmModule.copy_buffer(config.vm_instance, compile_module(text, TARGET))]
+    if parameters:
+        index = rt.ParameterIndex()
+        for name, memory in parameters.items():
+            window = (ctypes.c_char * memory.nbytes).from_address(memory.ctypes.data)
+            index.add_from_file_handle(name, rt.FileHandle.wrap_memory(window), memory.nbytes)
+        modules.insert(0, rt.create_io_parameters_module(config.vm_instance, index.create_provider(scope=SCOPE)))
+    return rt.load_vm_modules(*modules, config=config)[-1]

@@ -8,6 +8,9 @@ from sharkpack.templates.kernels.kernel import Kernel
 ROW_WORDS = 1 << 19
 """32-bit words of a row of the buffer that `streaming_sum` reads: 2 MiB, one workgroup's part."""
 
+SCOPE = "benchmark"
+"""Of the parameter that is read."""
+
 DOT_TILES, DOT_TOKENS = 3, 4
 DOT_LOOPS = 32_768
 DOT_MACS_PER_ROW = DOT_TILES * DOT_TOKENS * DOT_LOOPS * 256
@@ -29,6 +32,7 @@ def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
                         ahead = e.add(word, distance // 4)
                         e.do(f"memref.prefetch %data[%group_x, {ahead}], read, locality<3>, data : {e.memref('data')}")
                     value = e.load("data", ["%group_x", word], I32)
+                    e.keep_order()
                     found.append(e.op(f"arith.addi {sums[len(found)]}, {value} : {I32}"))
             return found
 
@@ -86,6 +90,23 @@ def _store_total(e: Emitter, sums: list[str]) -> None:
     for more in sums[1:]:
         total = e.op(f"arith.addi {total}, {more} : {I32}")
     e.store(total, "sums", ["%group_x", "%origin"], I32)
+
+
+def reading_text(readers: list[Kernel], rows: int, isa: Isa) -> str:
+    """A module with the parameter "weights" of `rows` rows, and a function `read_<name>` for each reader of it."""
+    kind = f"tensor<{rows}x{ROW_WORDS}xi32>"
+    parts = [reader.layout_alias for reader in readers] + ["module @module {"]
+    parts.append(f'util.global private @weights = #flow.parameter.named<"{SCOPE}"::"weights"> : {kind}')
+    for reader in readers:
+        parts += [
+            reader.render(isa),
+            f"func.func @read_{reader.name}() -> tensor<?x16xi32> {{",
+            f"  %weights = util.global.load @weights : {kind}",
+            f"  %data = tensor.cast %weights : {kind} to tensor<?x{ROW_WORDS}xi32>",
+            f"  %made = util.call @{reader.name}(%data) : (tensor<?x{ROW_WORDS}xi32>) -> tensor<?x16xi32>",
+            "  return %made : tensor<?x16xi32>\n}",
+        ]
+    return "\n".join([*parts, "}"])
 
 
 def module_text(kernels: list[Kernel], isa: Isa) -> str:

@@ -52,8 +52,7 @@ def summary(result: Result) -> str:
     """One paragraph: machine, versions, duration."""
     machine = result.machine
     peaks = "; ".join(
-        f"{threads} thread{'s' * (threads > 1)}: {result.bandwidth(threads) / 1e9:.1f} GB/s read, "
-        f"{result.macs(threads) / 1e9:.0f} GMAC/s of int8"
+        f"{threads} thread{'s' * (threads > 1)}: {result.macs(threads) / 1e9:.0f} GMAC/s of int8"
         for threads in sorted({peak.threads for peak in result.peaks})
     )
     return (

@@ -36,9 +36,10 @@ class Result:
     def comparisons(self) -> list[Comparison]:
         return compare(self.samples)
 
-    def bandwidth(self, threads: int) -> float:
-        """The best bytes a second that reading reached in this run; nan where it was not measured."""
-        return max((peak.bandwidth for peak in self.peaks if peak.threads == threads), default=float("nan"))
+    def bandwidth(self, model: str, threads: int) -> float:
+        """The best bytes a second at which a model's weights were read in this run; nan where it was not measured."""
+        found = (peak.bandwidth for peak in self.peaks if (peak.model, peak.threads) == (model, threads))
+        return max(found, default=float("nan"))
 
     def macs(self, threads: int) -> float:
         """The best products a second that the integer dots reached in this run; nan where not measured."""
@@ -66,7 +67,7 @@ def fractions(result: Result) -> Iterator[Fraction]:
     for found in result.comparisons:
         task, weights = TASKS[found.task], result.weights[found.model]
         if task.kind == "decode":
-            what, possible = "bandwidth", result.bandwidth(found.threads)
+            what, possible = "bandwidth", result.bandwidth(found.model, found.threads)
             reached = found.ours * weights.bytes_per_token
         elif task.kind == "prefill":
             what, possible = "byte products", result.macs(found.threads)

@@ -26,9 +26,10 @@ def build_bundle(source: Path, target: Path, *options: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharkpackEngine:
-    """One bundle."""
+    """One bundle. code: another one, of the same weights, whose code is run instead (in tasks of speed)."""
 
     bundle: Path
+    code: Path | None = None
 
     def warm_up(self) -> None:
         """Run it once: the bundle and the libraries are in the page cache then, and our bytecode is compiled."""
@@ -41,6 +42,7 @@ class SharkpackEngine:
         words: list[str | Path] = ["--threads", str(threads), "--context", str(task.context)]
         words += ["--prompt", str(task.prompt)]
         words += ["--generated", str(task.generated), "--sequences", str(task.sequences), "--repeats", str(repeats)]
+        words += ["--code", self.code] if self.code else []
         found = run([sys.executable, "-m", "benchmarks.sharkpack_worker", self.bundle, task.kind, *words])
         return found, {"speed": json.loads(found.stdout)}
 

@@ -5,8 +5,14 @@ import json
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
-from sharkpack.runtime_shim import Engine
+import iree.runtime as rt
+
+from sharkpack.formats.archive_reader import Archive
+from sharkpack.formats.manifest import TargetInfo
+from sharkpack.runtime_shim import Engine, program
+from sharkpack.runtime_shim.loading import load_modules
 
 WARM_UP_TOKENS = 8
 
@@ -29,7 +35,10 @@ def main() -> int:
     parser.add_argument("--generated", type=int, default=0)
     parser.add_argument("--sequences", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--code", type=Path, metavar="BUNDLE", help="run that bundle's code over this one's weights")
     found = parser.parse_args()
+    if found.code:
+        take_code_of(found.code)
     with EndlessEngine.open(found.bundle, threads=found.threads, context=found.context) as engine:
         prompts = random_prompts(engine, found.sequences, found.prompt)
         if found.kind == "prefill":
@@ -39,6 +48,18 @@ def main() -> int:
             speeds = [decode(engine, prompts, found.generated) for _ in range(found.repeats)]
     json.dump(speeds, sys.stdout)
     return 0
+
+
+def take_code_of(path: Path) -> None:
+    """Have every bundle that is opened from now on run the code of that one; both have the same weights and target."""
+
+    def load(
+        archive: Archive, target: TargetInfo, instance: rt.VmInstance, device: Any
+    ) -> tuple[list[rt.VmModule], Any]:
+        modules, memory = load_modules(archive, target, instance, device)
+        return [*modules[:-1], rt.VmModule.copy_buffer(instance, Archive.open(path).view(target.path))], memory
+
+    vars(program)["load_modules"] = load
 
 
 def random_prompts(engine: Engine, count: int, length: int) -> list[list[int]]:

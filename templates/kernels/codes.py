@@ -4,42 +4,41 @@ from sharkpack.formats.packing import PackedLayout
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 from sharkpack.templates.kernels.halves import F16, widen
 from sharkpack.templates.kernels.lookup import lookup16
+from sharkpack.templates.kernels.streams import Stream
 
 
-def unpack_block(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list[str]:
-    """The eight vectors [16 rows][4 k] of the 16 x 32 block at byte `base` of a binding: unsigned codes, or what a
-    table has for them, less its lowest value."""
-    codes = _codes(e, layout, weight, base)
+def unpack_block(e: Emitter, layout: PackedLayout, block: Stream) -> list[str]:
+    """The eight vectors [16 rows][4 k] of the 16 x 32 block at the head of a stream: unsigned codes, or what a table
+    has for them, less its lowest value."""
+    codes = _codes(e, layout, block)
     if layout.values is None:
         return codes
     lifted = [value - min(layout.values) for value in layout.values]
     return [lookup16(e, code, lifted * (16 // len(lifted))) for code in codes]
 
 
-def _codes(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list[str]:
+def _codes(e: Emitter, layout: PackedLayout, block: Stream) -> list[str]:
     if layout.bits == 8:
-        return [e.load(weight, [e.add(base, 64 * g)], I8) for g in range(8)]
-    codes = _pairs_of_bits(e, weight, base) if layout.bits < 4 else _nibbles(e, weight, base)
+        return [block.load(e, 64 * g, 64) for g in range(8)]
+    codes = _pairs_of_bits(e, block) if layout.bits < 4 else _nibbles(e, block)
     if layout.has_bit_plane:
-        return [_with_top_bit(e, code, layout, weight, base, g) for g, code in enumerate(codes)]
+        return [_with_top_bit(e, code, layout, block, g) for g, code in enumerate(codes)]
     if layout.bits == 6:
-        return [
-            e.op(f"arith.ori {c}, {h} : {I8}") for c, h in zip(codes, _top_pairs(e, layout, weight, base), strict=True)
-        ]
+        return [e.op(f"arith.ori {c}, {h} : {I8}") for c, h in zip(codes, _top_pairs(e, layout, block), strict=True)]
     return codes
 
 
-def _nibbles(e: Emitter, weight: str, base: str) -> list[str]:
-    pairs = [e.load(weight, [e.add(base, 64 * p)], I8) for p in range(4)]
+def _nibbles(e: Emitter, block: Stream) -> list[str]:
+    pairs = [block.load(e, 64 * p, 64) for p in range(4)]
     fifteen, four = e.integers(15, I8), e.integers(4, I8)
     low = [e.op(f"arith.andi {pair}, {fifteen} : {I8}") for pair in pairs]
     return low + [e.op(f"arith.shrui {pair}, {four} : {I8}") for pair in pairs]
 
 
-def _pairs_of_bits(e: Emitter, weight: str, base: str) -> list[str]:
+def _pairs_of_bits(e: Emitter, block: Stream) -> list[str]:
     found = []
     for half in range(2):
-        plane = e.load(weight, [e.add(base, 64 * half)], I8)
+        plane = block.load(e, 64 * half, 64)
         found.append(e.op(f"arith.andi {plane}, {e.integers(3, I8)} : {I8}"))
         for shift in (2, 4):
             moved = e.op(f"arith.shrui {plane}, {e.integers(shift, I8)} : {I8}")
@@ -48,19 +47,19 @@ def _pairs_of_bits(e: Emitter, weight: str, base: str) -> list[str]:
     return found
 
 
-def _with_top_bit(e: Emitter, code: str, layout: PackedLayout, weight: str, base: str, group: int) -> str:
+def _with_top_bit(e: Emitter, code: str, layout: PackedLayout, block: Stream, group: int) -> str:
     """An addition under a mask is one instruction where masks exist; an "or" of bytes has no such form."""
-    plane = e.load(weight, [e.add(base, layout.plane_offset + 8 * group)], "vector<8xi8>")
+    plane = block.load(e, layout.plane_offset + 8 * group, 8)
     word = e.bitcast(plane, "vector<8xi8>", "vector<1xi64>")
     bits = e.bitcast(word, "vector<1xi64>", "vector<64xi1>")
     grown = e.op(f"arith.addi {code}, {e.hidden(e.integers(1 << (layout.bits - 1), I8), I8)} : {I8}")
     return e.op(f"arith.select {bits}, {grown}, {code} : vector<64xi1>, {I8}")
 
 
-def _top_pairs(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list[str]:
+def _top_pairs(e: Emitter, layout: PackedLayout, block: Stream) -> list[str]:
     found = []
     for half in range(2):
-        plane = e.load(weight, [e.add(base, layout.plane_offset + 64 * half)], I8)
+        plane = block.load(e, layout.plane_offset + 64 * half, 64)
         four, two, mask = e.integers(4, I8), e.integers(2, I8), e.integers(48, I8)
         moved = [f"shli {plane}, {four}", f"shli {plane}, {two}", None, f"shrui {plane}, {two}"]
         for shift in moved:
@@ -69,45 +68,44 @@ def _top_pairs(e: Emitter, layout: PackedLayout, weight: str, base: str) -> list
     return found
 
 
-def halves(e: Emitter, weight: str, at: str) -> str:
-    """16 f16 values at byte `at` of a binding, as f32."""
-    raw = e.load(weight, [at], "vector<32xi8>")
+def halves(e: Emitter, stream: Stream, offset: int = 0) -> str:
+    """16 f16 values from byte `offset` of a stream on, as f32."""
+    raw = stream.load(e, offset, 32)
     return widen(e, e.bitcast(raw, "vector<32xi8>", F16))
 
 
-def block_scale(e: Emitter, layout: PackedLayout, weight: str, at: str) -> str:
-    """The 16 scales of a block of a simple layout at byte `at`."""
+def block_scale(e: Emitter, layout: PackedLayout, tile: Stream, block: int) -> str:
+    """The 16 scales of a block of a tile of a simple layout."""
     if layout.scale_type == "float16":
-        return halves(e, weight, at)
-    raw = e.bitcast(e.load(weight, [at], "vector<32xi8>"), "vector<32xi8>", "vector<16xbf16>")
+        return halves(e, tile, layout.scales_offset(block))
+    raw = e.bitcast(tile.load(e, layout.scales_offset(block), 32), "vector<32xi8>", "vector<16xbf16>")
     return e.op(f"arith.extf {raw} : vector<16xbf16> to {F32}")
 
 
-def super_scale(e: Emitter, layout: PackedLayout, weight: str, base: str) -> str:
-    """What the integer scales of the super-block at byte `base` count: d, or the layout's fraction of it."""
-    d = halves(e, weight, e.add(base, layout.d_offset))
+def super_scale(e: Emitter, layout: PackedLayout, tile: Stream) -> str:
+    """What the integer scales of a super-block count: d, or the layout's fraction of it."""
+    d = halves(e, tile, layout.d_offset)
     return d if layout.unit == 1.0 else e.float_op("mulf", d, e.floats(layout.unit))
 
 
-def sub_scale(e: Emitter, layout: PackedLayout, weight: str, base: str, number: str) -> tuple[str | None, str | None]:
+def sub_scale(e: Emitter, layout: PackedLayout, tile: Stream, number: str) -> tuple[str | None, str | None]:
     """The integer scale and minimum of 16 rows, as f32, of sub-block `number` of a super-block; None has none."""
     if layout.scale_type == "none":
         return None, None
-    at = e.add(e.add(base, e.mul(number, 16)), layout.scales_offset())
+    sub = tile.after(e, e.mul(number, 16))
     if layout.scale_type == "nibbles":
-        both = _wide(e, weight, at, signed=False)
+        both = _wide(e, sub, layout.scales_offset(), signed=False)
         low = e.op(f"arith.andi {both}, {e.integers(15)} : {I32}")
         return _float(e, low), _float(e, e.op(f"arith.shrui {both}, {e.integers(4)} : {I32}"))
-    scale = _float(e, _wide(e, weight, at, signed=layout.scale_type == "int8"))
+    scale = _float(e, _wide(e, sub, layout.scales_offset(), signed=layout.scale_type == "int8"))
     if not layout.has_min:
         return scale, None
-    at = e.add(e.add(base, e.mul(number, 16)), layout.mins_offset())
-    return scale, _float(e, _wide(e, weight, at, signed=False))
+    return scale, _float(e, _wide(e, sub, layout.mins_offset(), signed=False))
 
 
-def _wide(e: Emitter, weight: str, at: str, *, signed: bool) -> str:
-    """16 bytes at byte `at` of a binding, as i32."""
-    raw = e.load(weight, [at], "vector<16xi8>")
+def _wide(e: Emitter, stream: Stream, offset: int, *, signed: bool) -> str:
+    """16 bytes from byte `offset` of a stream on, as i32."""
+    raw = stream.load(e, offset, 16)
     return e.op(f"arith.{'extsi' if signed else 'extui'} {raw} : vector<16xi8> to {I32}")
 
 

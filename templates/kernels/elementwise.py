@@ -69,12 +69,13 @@ def softcap(e: Emitter, x: str, cap: float) -> str:
     return e.float_op("subf", sigmoid_times(e, scaled, e.floats(2.0 * cap)), e.floats(cap))
 
 
-def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = False) -> None:
+def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = False, into: str = "") -> None:
     """Write values 16 * tile .. of a row as int8 codes = round(x / d), and what stands beside them in their block.
 
     Each half of a block of 32 has its own d = max|x| / 127, and leaves the rest as in activation_block.py.
     With `remainder`, also what rounding left, as int8 codes of d / 256, and d / 256 times their sum.
-    Bindings: `codes` ?x(k/4)xi32, `scales` ?x(k/32)x8xf32, `remainders` as codes, `remainder_sums` ?x(k/32)x2xf32.
+    Bindings: `codes` ?x(k/4)xi32, `scales` ?x(k/32)x8xf32, `remainders` as codes, `remainder_sums` ?x(k/32)x2xf32;
+    `into` begins the names of codes and scales.
     """
     block = e.op(f"arith.divui {tile}, {e.index(2)} : index")
     half = e.op(f"arith.remui {tile}, {e.index(2)} : index")
@@ -83,8 +84,8 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
     d = e.op(f"arith.bitcast {bits} : i32 to f32")
     exact = e.float_op("mulf", x, inverse)
     rounded = round_even(e, exact)
-    total = _store_codes(e, rounded, "codes", row, tile)
-    _store_scales(e, d, e.op(f"arith.mulf {total}, {d} : f32"), [row, block], half)
+    total = _store_codes(e, rounded, f"{into}codes", row, tile)
+    _store_scales(e, f"{into}scales", d, e.op(f"arith.mulf {total}, {d} : f32"), [row, block], half)
     if remainder:
         left = e.float_op("mulf", e.float_op("subf", exact, rounded), e.floats(256.0))
         left = e.smaller(round_even(e, left), e.floats(127.0))
@@ -93,15 +94,15 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
         e.store_scalar(e.op(f"arith.mulf {total}, {fine} : f32"), "remainder_sums", [row, block, half])
 
 
-def _store_scales(e: Emitter, d: str, total: str, block: list[str], half: str) -> None:
+def _store_scales(e: Emitter, name: str, d: str, total: str, block: list[str], half: str) -> None:
     """What belongs to a half of a block, and what belongs to both: right once one workgroup has written both, in either
     order."""
     drop = e.op(f"arith.mulf {d}, {e.float(-LIFT)} : f32")
     for slot, value in ((SCALE, d), (SUM, total), (DROP, drop)):
-        e.store_scalar(value, "scales", [*block, e.add(half, slot)])
+        e.store_scalar(value, name, [*block, e.add(half, slot)])
     other = e.op(f"arith.subi {e.index(SUM + 1)}, {half} : index")
-    both = e.op(f"arith.addf {total}, {e.load_scalar('scales', [*block, other])} : f32")
-    e.store_scalar(both, "scales", [*block, e.index(BLOCK_SUM)])
+    both = e.op(f"arith.addf {total}, {e.load_scalar(name, [*block, other])} : f32")
+    e.store_scalar(both, name, [*block, e.index(BLOCK_SUM)])
 
 
 def _store_codes(e: Emitter, rounded: str, name: str, row: str, tile: str) -> str:

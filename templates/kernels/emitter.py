@@ -80,6 +80,10 @@ class Emitter:
         text = f'llvm.inline_asm "", "=v,0" {value} : ({type}) -> {type}'
         return self.constants.setdefault(text, f"%c{len(self.constants)}")
 
+    def keep_order(self) -> None:
+        """Loads and prefetches before this stay before those after it; no instruction."""
+        self.do('llvm.inline_asm has_side_effects "", "~{memory}" : () -> ()')
+
     # Index arithmetic
 
     def add(self, a: str, b: str | int) -> str:
@@ -109,6 +113,13 @@ class Emitter:
 
     def store(self, value: str, name: str, at: Sequence[str], type: str) -> None:
         self.do(f"vector.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
+
+    def store_past_caches(self, value: str, name: str, at: Sequence[str], type: str) -> None:
+        """As `store`, of a whole and aligned cache line; what reads it soon finds it in no cache."""
+        # The generic form: the short one has no place for these properties.
+        properties = "<{alignment = 64 : i64, nontemporal = true}>"
+        types = ", ".join([type, self.memrefs[name], *["index"] * len(at)])
+        self.do(f'"vector.store"({value}, %{name}, {", ".join(at)}) {properties} : ({types}) -> ()')
 
     def store_scalar(self, value: str, name: str, at: Sequence[str]) -> None:
         self.do(f"memref.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}")

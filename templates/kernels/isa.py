@@ -30,14 +30,15 @@ class Isa:
     prefetch_bytes: tuple[int, ...] = (1024,)
 
 
-_NEXT_2_KIB, _NEXT_4_KIB = tuple(range(2048, 0, -512)), tuple(range(4096, 0, -512))
+# Each touch is an instruction: kernels whose products take more of them have fewer to spare.
+_NEXT_2_KIB, _NEXT_4_KIB, _NEXT_4_5_KIB = (tuple(range(furthest, 0, -512)) for furthest in (2048, 4096, 4608))
 
 PORTABLE = Isa(name="portable", register_bytes=16, fma=True, dot="portable", shuffle="none")
 
 SSSE3 = Isa(name="ssse3", register_bytes=16, fma=False, converts_halves=False, dot="maddubs", shuffle="pshufb")
 AVX2 = Isa(name="avx2", register_bytes=32, fma=True, dot="maddubs", shuffle="pshufb", prefetch_bytes=_NEXT_2_KIB)
 AVX_VNNI = Isa(name="avxvnni", register_bytes=32, fma=True, dot="vnni", shuffle="pshufb", prefetch_bytes=_NEXT_4_KIB)
-AVX512 = Isa(name="avx512", register_bytes=64, fma=True, dot="maddubs", shuffle="pshufb", prefetch_bytes=_NEXT_4_KIB)
+AVX512 = Isa(name="avx512", register_bytes=64, fma=True, dot="maddubs", shuffle="pshufb", prefetch_bytes=_NEXT_4_5_KIB)
 AVX512_VNNI = Isa(
     name="avx512vnni",
     register_bytes=64,
@@ -45,7 +46,7 @@ AVX512_VNNI = Isa(
     dot="vnni",
     shuffle="pshufb",
     token_tiles=(8, 4),
-    prefetch_bytes=_NEXT_4_KIB,
+    prefetch_bytes=_NEXT_4_5_KIB,
 )
 
 NEON = Isa(name="neon", register_bytes=16, fma=True, dot="portable", shuffle="tbl")

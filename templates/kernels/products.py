@@ -4,6 +4,7 @@ Works on several weight streams (rows of tiles) and several tokens at once; accu
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 
 from sharkpack.formats.packing import CACHE_LINE, PackedLayout
@@ -32,6 +33,8 @@ class Products:
         sums = [e.floats(0.0)] * (len(streams) * len(tokens))
         if self.layout.kind == "float":
             return self._float_rows(e, streams, tokens, sums)
+        if len(tokens) == 1:
+            streams = [replace(stream, ahead=stream.at) for stream in streams]
         if self.layout.kind == "superblock":
             return self._super_rows(e, streams, tokens, sums)
         return self._simple_rows(e, streams, tokens, sums)
@@ -70,10 +73,11 @@ class Products:
         for b in range(count):
             found: list[str] = []
             for i, base in enumerate(bases):
-                base.ask_ahead(e, range(b * lines // count, (b + 1) * lines // count), tokens)
-                codes = unpack_block(e, layout, base.weight, e.add(base.at, b * layout.block_bytes))
-                scale = block_scale(e, layout, base.weight, e.add(base.at, layout.scales_offset(b)))
-                minimum = halves(e, base.weight, e.add(base.at, layout.mins_offset(b))) if layout.has_min else None
+                if not base.ahead:
+                    base.ask_ahead_for_first(e, range(b * lines // count, (b + 1) * lines // count), tokens[0])
+                codes = unpack_block(e, layout, base.after(e, b * layout.block_bytes))
+                scale = block_scale(e, layout, base, b)
+                minimum = halves(e, base, layout.mins_offset(b)) if layout.has_min else None
                 mine = sums[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, [scale], [minimum], e.add(block, b), tokens, mine)
             sums = found
@@ -87,30 +91,40 @@ class Products:
 
     def _super_tile(self, e: Emitter, bases: list[Stream], block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
-        for base in bases:
-            lines = range(layout.scales_offset() // CACHE_LINE, layout.tile_bytes // CACHE_LINE)
-            base.after(e, layout.tile_bytes).ask(e, lines)
-        scale = [super_scale(e, layout, base.weight, base.at) for base in bases]
+        heads = [replace(base, ahead=None) for base in bases]
+        scale = [super_scale(e, layout, head) for head in heads]
         negative = [
-            e.op(f"arith.negf {halves(e, base.weight, e.add(base.at, layout.dmin_offset))} : {F32}")
-            if layout.has_min
-            else None
-            for base in bases
+            e.op(f"arith.negf {halves(e, head, layout.dmin_offset)} : {F32}") if layout.has_min else None
+            for head in heads
         ]
 
         def blocks(b: str, carried: list[str]) -> list[str]:
             found: list[str] = []
             for i, base in enumerate(bases):
-                first = base.after(e, e.mul(b, layout.block_bytes))
-                first.ask_ahead(e, range(layout.block_bytes // CACHE_LINE), tokens)
-                codes = unpack_block(e, layout, base.weight, first.at)
-                scales, minimums = self._sub_scales(e, base, b, scale[i], negative[i])
+                codes = self._super_codes(e, base, b, tokens[0])
+                scales, minimums = self._sub_scales(e, heads[i], b, scale[i], negative[i])
                 mine = carried[i * len(tokens) : (i + 1) * len(tokens)]
                 found += self._block(e, codes, scales, minimums, e.add(block, b), tokens, mine)
             return found
 
         # A loop, not eight copies: the code of a kernel would be eight times as long to compile and no faster.
         return e.loop("%origin", e.index(8), 1, sums, F32, blocks)
+
+    def _super_codes(self, e: Emitter, base: Stream, block: str, token: str) -> list[str]:
+        """The codes of a block of a super-block. Each block asks for an eighth of the tile's lines, scales among them:
+        what is asked for goes through the memory without a jump."""
+        layout = self.layout
+        lines, own = layout.tile_bytes // CACHE_LINE, layout.block_bytes // CACHE_LINE
+        eighth = range(-(-lines // 8))
+        first = e.op(f"arith.divui {e.mul(block, lines)}, {e.index(8)} : index")
+        share, codes = base.after(e, e.mul(first, CACHE_LINE)), base.after(e, e.mul(block, layout.block_bytes))
+        if not base.ahead:
+            share.ask_ahead_for_first(e, eighth, token)
+            return unpack_block(e, layout, codes)
+        found = unpack_block(e, layout, replace(codes, ahead=share.ahead))
+        for line in eighth[own:]:
+            share.ask_ahead(e, line)
+        return found
 
     def _sub_scales(
         self, e: Emitter, base: Stream, block: str, scale: str, negative: str | None
@@ -120,7 +134,7 @@ class Products:
         scales: list[str] = []
         minimums: list[str | None] = []
         for sub in range(subs):
-            factor, minimum = sub_scale(e, self.layout, base.weight, base.at, e.add(e.mul(block, subs), sub))
+            factor, minimum = sub_scale(e, self.layout, base, e.add(e.mul(block, subs), sub))
             scales.append(e.float_op("mulf", scale, factor) if factor else scale)
             minimums.append(e.float_op("mulf", negative, minimum) if negative and minimum else None)
         return scales, minimums
@@ -233,8 +247,8 @@ class Products:
 
     def _float_weights(self, e: Emitter, at: Stream) -> str:
         if self.layout.name == "f16":
-            return halves(e, at.weight, at.at)
-        raw = e.load(at.weight, [at.at], f"vector<{16 * self.layout.element_bytes}xi8>")
+            return halves(e, at)
+        raw = at.load(e, 0, 16 * self.layout.element_bytes)
         if self.layout.name == "f32":
             return e.bitcast(raw, I8, F32)
         short = e.bitcast(raw, "vector<32xi8>", "vector<16xbf16>")

@@ -15,25 +15,49 @@ STREAMS = 2
 """Runs of memory that a token's products read side by side."""
 
 
+CACHE_BYTES = 2 << 20
+"""After so many bytes of weights a core's own caches hold nothing else: second-level caches have 0.5 to 2 MiB.
+
+What is written is then better written past them (`Emitter.store_past_caches`): a line that they have lost is fetched
+before it is written, and while a fetch is on its way amid the streams of weights, those slow down.
+"""
+
+
 class RowTiles:
     """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile.
 
     kernel_bytes: what all workgroups of the kernel read, when that is more than this weight.
     weights: how many weights a tile is read of side by side, each of them a stream.
+    unit: a workgroup has a multiple of so many tiles (the last one what is left).
     """
 
-    def __init__(self, n: int, nbytes: int, kernel_bytes: int | None = None, *, weights: int = 1) -> None:
+    def __init__(
+        self, n: int, nbytes: int, kernel_bytes: int | None = None, *, weights: int = 1, unit: int = STREAMS
+    ) -> None:
         self.count = -(-n // 16)
-        group_bytes = min(GROUP_BYTES, (kernel_bytes or nbytes) // FEWEST_GROUPS)
+        kernel_bytes = kernel_bytes or nbytes
+        self.fill_caches = kernel_bytes >= CACHE_BYTES
+        group_bytes = min(GROUP_BYTES, kernel_bytes // FEWEST_GROUPS)
         share = -(-group_bytes * self.count // nbytes)
-        self.each = max(STREAMS, share - share % STREAMS)
+        self.unit = unit
+        self.each = max(unit, (share + unit // 2 - 1) // unit * unit)
         self.streams = max(1, STREAMS // weights)
         self.part = self.count // self.streams
         self.groups = max(1, -(-self.part * self.streams // self.each))
 
-    def for_rows(self, e: Emitter, group: str, outputs: Callable[[list[str], str, int], None]) -> None:
+    def for_rows(
+        self,
+        e: Emitter,
+        group: str,
+        outputs: Callable[[list[str], str, int], None],
+        last: Callable[[str, str], None] | None = None,
+    ) -> None:
         """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with one
-        tile, so that its codes are unpacked once for them all; for those left over, with several tiles."""
+        tile, so that its codes are unpacked once for them all; for those left over, with several tiles.
+
+        last: written as `last(tile, token)` of every `unit` tiles of the tokens left over, once the products of all of
+            the workgroup's tiles are there.
+        """
         ends = ["%origin"]
         for size in e.isa.token_tiles:
             left = e.op(f"arith.subi %rows, {ends[-1]} : index")
@@ -54,6 +78,8 @@ class RowTiles:
         past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.count)}, {e.add(first, self.each)} : index")
         e.each(first, past, 1, many_tokens)
         self.side_by_side(e, group, single_tokens)
+        if last:
+            e.each(first, past, self.unit, lambda tile: e.each(ends[-1], "%rows", 1, lambda token: last(tile, token)))
 
     def side_by_side(self, e: Emitter, group: str, write: Callable[[list[str]], None]) -> None:
         """Have `write(tiles)` take a workgroup's tiles, one of each stream at a time.

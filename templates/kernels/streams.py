@@ -1,7 +1,6 @@
 """A run of packed weights in a binding, and asking the memory for what comes further on. Knows no layout."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sharkpack.formats.packing import CACHE_LINE
 from sharkpack.templates.kernels.emitter import Emitter
@@ -9,32 +8,45 @@ from sharkpack.templates.kernels.emitter import Emitter
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A run of tiles in a binding, from byte `at` on."""
+    """A run of tiles in a binding, from byte `at` on.
+
+    ahead: with it each load also asks the memory for what is some way ahead of it, counted from this byte instead.
+    Line by line among the loads, as they come: bursts stand in the way of the next loads, and what reads ahead in
+    the hardware follows lines that are asked for in their order.
+    """
 
     weight: str
     at: str
+    ahead: str | None = None
 
     def after(self, e: Emitter, nbytes: str | int) -> "Stream":
-        return Stream(self.weight, e.add(self.at, nbytes))
+        return replace(self, at=e.add(self.at, nbytes), ahead=self.ahead and e.add(self.ahead, nbytes))
 
-    def ask(self, e: Emitter, lines: range) -> None:
-        """Ask for these cache lines of it. Past the end of the binding nothing happens."""
+    def load(self, e: Emitter, offset: int, nbytes: int) -> str:
+        """i8 [nbytes] from byte `offset` on; of several loads of a cache line, the one of its first byte asks."""
+        lines = range(-(-offset // CACHE_LINE), -(-(offset + nbytes) // CACHE_LINE)) if self.ahead else ()
         for line in lines:
-            at = e.add(self.at, CACHE_LINE * line)
-            e.do(f"memref.prefetch %{self.weight}[{at}], read, locality<3>, data : {e.memref(self.weight)}")
+            self.ask_ahead(e, line)
+        value = e.load(self.weight, [e.add(self.at, offset)], f"vector<{nbytes}xi8>")
+        if lines:
+            e.keep_order()
+        return value
 
-    def ask_ahead(self, e: Emitter, lines: range, tokens: Sequence[str]) -> None:
-        """Ask for what is some way ahead of these lines, for the products of some tokens with them.
+    def ask_ahead(self, e: Emitter, line: int) -> None:
+        """Ask for what is some way ahead of one line, as often as helps (`Isa.prefetch_bytes`)."""
+        for distance in e.isa.prefetch_bytes:
+            self._ask(e, e.add(self.ahead or self.at, CACHE_LINE * line + distance))
 
-        Between the products and not all at once: the lines that a core waits for are few, and its next loads would
-        stand behind them. Of many tokens only the first find the weights in memory, and the others in a cache.
-        """
+    def _ask(self, e: Emitter, at: str) -> None:
+        """Past the end of the binding nothing happens."""
+        e.do(f"memref.prefetch %{self.weight}[{at}], read, locality<3>, data : {e.memref(self.weight)}")
+
+    def ask_ahead_for_first(self, e: Emitter, lines: range, token: str) -> None:
+        """Ask for what is some way ahead of these lines, if `token` is the first: the others find it in a cache."""
 
         def ask() -> None:
             for distance in e.isa.prefetch_bytes:
-                self.after(e, distance).ask(e, lines)
+                for line in lines:
+                    self._ask(e, e.add(self.at, CACHE_LINE * line + distance))
 
-        if len(tokens) == 1:
-            ask()
-        else:
-            e.branch(e.op(f"arith.cmpi eq, {tokens[0]}, %origin : index"), ask)
+        e.branch(e.op(f"arith.cmpi eq, {token}, %origin : index"), ask)

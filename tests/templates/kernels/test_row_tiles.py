@@ -19,7 +19,9 @@ def test_a_small_weight_is_shared_too() -> None:
 
 
 def test_the_halves_of_a_block_are_one_workgroup_s() -> None:
-    """Of two weights read together there is one stream of tiles, and a workgroup takes pairs of neighbours."""
+    """Of two weights read together there is one stream of tiles, and a workgroup takes whole units of neighbours."""
     for n in (32, 96, 160, 1536, 4864, 8960):
-        tiles = RowTiles(n, 2 * packed_nbytes(LAYOUTS["q4_1"], (n, 896)), weights=2)
-        assert (tiles.streams, tiles.each % 2) == (1, 0)
+        for unit in (2, 4):
+            tiles = RowTiles(n, 2 * packed_nbytes(LAYOUTS["q4_1"], (n, 896)), weights=2, unit=unit)
+            assert (tiles.streams, tiles.each % unit) == (1, 0)
+            assert tiles.groups * tiles.each >= tiles.count > (tiles.groups - 1) * tiles.each
