@@ -17,9 +17,6 @@ from sharkpack.templates.kernels.streams import Stream
 
 Activations = Literal["float32", "int8", "int8_remainder"]
 
-MANY_OUTPUTS = 1 << 14
-"""Of a token: what its first are written to has left the caches when the last are there."""
-
 
 def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: bool, residual: bool) -> Kernel:
     """The kernel for one shape; float layouts (f32, f16, bf16) take float32 activations only."""
@@ -151,7 +148,7 @@ class Product:
             if mask:
                 kind = e.memref(y)
                 e.do(f"vector.maskedstore %{y}[{token}, {column}], {mask}, {value} : {kind}, vector<16xi1>, {F32}")
-            elif self.tiles.fill_caches and (len(tokens) == 1 or self.n >= MANY_OUTPUTS):
+            elif self.tiles.fill_caches and len(tokens) == 1:
                 e.store_past_caches(value, y, [token, column], F32)
             else:
                 e.store(value, y, [token, column], F32)

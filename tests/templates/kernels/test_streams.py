@@ -1,0 +1,84 @@
+"""Streams of weights: which loads ask for what is ahead, and that a compiled kernel keeps their order."""
+
+import re
+from pathlib import Path
+
+import iree.compiler as compiler
+
+from sharkpack.templates.kernels.emitter import Emitter
+from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE
+from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.matmul import matmul
+from sharkpack.templates.kernels.streams import Stream
+from tests.templates.kernel_runner import FLAGS, module_text
+
+
+def _emitter() -> Emitter:
+    e = Emitter(PORTABLE)
+    e.memrefs["w"] = "memref<4096xi8>"
+    return e
+
+
+def _kinds(e: Emitter) -> list[str]:
+    """The operations that touch memory, and what keeps their order."""
+    return [found[0] for line in e.lines if (found := re.findall(r"memref.prefetch|vector.load|llvm.inline_asm", line))]
+
+
+def test_the_load_of_a_line_s_first_byte_asks_before_it_loads() -> None:
+    e = _emitter()
+    stream = Stream("w", "%at", ahead="%at")
+    for offset, nbytes in ((0, 8), (8, 56), (64, 32), (96, 64)):
+        stream.load(e, offset, nbytes)
+    asks, plain = ["memref.prefetch", "vector.load", "llvm.inline_asm"], ["vector.load"]
+    assert _kinds(e) == [*asks, *plain, *asks, *asks]
+
+
+def test_a_stream_that_does_not_ask_only_loads() -> None:
+    e = _emitter()
+    Stream("w", "%at").load(e, 0, 64)
+    assert _kinds(e) == ["vector.load"]
+
+
+def test_what_is_asked_for_moves_with_the_stream() -> None:
+    e = _emitter()
+    moved = Stream("w", "%at", ahead="%ahead").after(e, 64)
+    assert (moved.at, moved.ahead) == ("%v1", "%v2")
+    assert [line.split(" = ")[1].split(",")[0] for line in e.lines] == ["arith.addi %at", "arith.addi %ahead"]
+
+
+def test_only_the_first_of_many_tokens_asks() -> None:
+    e = _emitter()
+    Stream("w", "%at").ask_ahead_for_first(e, range(3), "%token")
+    assert "arith.cmpi eq, %token, %origin" in e.lines[0]
+    assert len(_kinds(e)) == 3 * len(PORTABLE.prefetch_bytes)
+
+
+def _assembly(kernel: Kernel, folder: Path) -> list[str]:
+    """The instructions that LLVM makes of a kernel for AVX-512 VNNI, on any machine."""
+    flags = [*FLAGS[AVX512_VNNI.name], f"--iree-hal-dump-executable-intermediates-to={folder}"]
+    compiler.compile_str(module_text([kernel], AVX512_VNNI), extra_args=flags)
+    (found,) = folder.glob("*.s")
+    return [line.strip() for line in found.read_text().splitlines() if line.startswith("\t")]
+
+
+def test_the_compiler_leaves_each_load_behind_what_it_asks_for(tmp_path: Path) -> None:
+    """The loop of one token has 34 lines; were their loads moved before all prefetches, long runs of those would stand
+    behind them."""
+    lines = _assembly(matmul(32, 896, "q8_0", "int8", bias=False, residual=False), tmp_path)
+    runs = "".join("p" if line.startswith("prefetch") else "l" if "(%r" in line else "" for line in lines)
+    longest = max(len(run) for run in re.findall("p+", runs))
+    touches = len(AVX512_VNNI.prefetch_bytes)
+    single = re.findall(f"p{{{touches}}}l+", runs)
+    assert len(single) >= 34
+    # Of several tokens, the first asks for a block's lines at once.
+    assert longest <= 9 * touches
+
+
+def test_a_kernel_that_reads_more_than_a_cache_holds_writes_past_it(tmp_path: Path) -> None:
+    large, small = tmp_path / "large", tmp_path / "small"
+    assert any(
+        "vmovntps" in line for line in _assembly(matmul(2432, 896, "q8_0", "int8", bias=False, residual=True), large)
+    )
+    assert not any(
+        "vmovnt" in line for line in _assembly(matmul(896, 896, "q8_0", "int8", bias=False, residual=True), small)
+    )
