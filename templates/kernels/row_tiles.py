@@ -7,13 +7,14 @@ from sharkpack.templates.kernels.emitter import Emitter
 GROUP_BYTES = 128 * 1024
 """Weight bytes a workgroup reads: long enough for the memory to see its streams, few enough for threads to share."""
 
+MOST_TILES = 32
+"""Of a workgroup: some kernels keep their tiles' sums on the stack, of which the compiler grants 32 KiB."""
 
 FEWEST_GROUPS = 8
 """Small weights are shared out too: two threads that take unlike times need more than two parts."""
 
 STREAMS = 2
 """Runs of memory that a token's products read side by side."""
-
 
 CACHE_BYTES = 2 << 20
 """After so many bytes of weights a core's own caches hold nothing else: second-level caches have 0.5 to 2 MiB.
@@ -40,7 +41,7 @@ class RowTiles:
         group_bytes = min(GROUP_BYTES, kernel_bytes // FEWEST_GROUPS)
         share = -(-group_bytes * self.count // nbytes)
         self.unit = unit
-        self.each = max(unit, (share + unit // 2 - 1) // unit * unit)
+        self.each = min(MOST_TILES, max(unit, (share + unit // 2 - 1) // unit * unit))
         self.streams = max(1, STREAMS // weights)
         self.part = self.count // self.streams
         self.groups = max(1, -(-self.part * self.streams // self.each))

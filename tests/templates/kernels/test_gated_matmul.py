@@ -11,13 +11,14 @@ from tests.templates.kernels.beside_blocks import check_beside_blocks
 from tests.templates.weights import random_matrix
 
 # Layouts of gate and up, outputs, activation: one pair of tiles, an odd number of pairs, layouts that differ, cache
-# lines of outputs in several workgroups.
+# lines of outputs in several workgroups, as many tiles in a workgroup as there may be.
 CASES = [
     ("q4_1", "q4_1", 32, 96, "silu"),
     ("q5_0", "q8_0", 96, 64, "gelu"),
     ("q4_k", "q6_k", 64, 256, "gelu_f16"),
     ("q2_k", "iq3_s", 32, 256, "silu"),
     ("q4_1", "q4_1", 448, 64, "silu"),
+    ("q4_1", "q4_1", 4096, 32, "silu"),
 ]
 
 

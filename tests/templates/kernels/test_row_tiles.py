@@ -1,7 +1,7 @@
 """How workgroups share the row tiles of a weight."""
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
-from sharkpack.templates.kernels.row_tiles import FEWEST_GROUPS, GROUP_BYTES, STREAMS, RowTiles
+from sharkpack.templates.kernels.row_tiles import FEWEST_GROUPS, GROUP_BYTES, MOST_TILES, STREAMS, RowTiles
 
 
 def test_the_work_is_shared_out_completely() -> None:
@@ -16,6 +16,11 @@ def test_the_work_is_shared_out_completely() -> None:
 
 def test_a_small_weight_is_shared_too() -> None:
     assert RowTiles(512, 100_000).groups == FEWEST_GROUPS
+
+
+def test_a_narrow_weight_is_not_many_tiles_of_a_workgroup() -> None:
+    tiles = RowTiles(1 << 18, packed_nbytes(LAYOUTS["q4_0"], (1 << 18, 64)))
+    assert (tiles.each, tiles.groups) == (MOST_TILES, (1 << 14) // MOST_TILES)
 
 
 def test_the_halves_of_a_block_are_one_workgroup_s() -> None:
