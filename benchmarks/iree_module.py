@@ -1,6 +1,5 @@
 """Compiles kernels for this very CPU and opens them in this process. Importing it loads IREE."""
 
-import ctypes
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from benchmarks.peak_kernels import SCOPE
 from sharkpack.bundler.compiler import compile_module, host_cpu
 from sharkpack.bundler.targets import best_of_host
+from sharkpack.runtime_shim.loading import lend
 
 TARGET = best_of_host(*host_cpu())
 
@@ -31,7 +31,6 @@ def load(text: str, device: Any, parameters: Mapping[str, npt.NDArray[np.uint8]]
     if parameters:
         index = rt.ParameterIndex()
         for name, memory in parameters.items():
-            window = (ctypes.c_char * memory.nbytes).from_address(memory.ctypes.data)
-            index.add_from_file_handle(name, rt.FileHandle.wrap_memory(window), memory.nbytes)
+            index.add_from_file_handle(name, lend(memory), memory.nbytes)
         modules.insert(0, rt.create_io_parameters_module(config.vm_instance, index.create_provider(scope=SCOPE)))
     return rt.load_vm_modules(*modules, config=config)[-1]

@@ -13,7 +13,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import TargetInfo
 
 _lent: list[Any] = []
-"""What IREE was given for memory, one small object a load, kept for good: see `_lend`."""
+"""What IREE was given for memory, one small object a load, kept for good: see `lend`."""
 
 
 def load_modules(
@@ -28,14 +28,14 @@ def load_modules(
     _check_hash(archive, target.path, code)
     memory = np.frombuffer(archive.mmap, np.uint8)
     modules = [
-        rt.create_io_parameters_module(instance, *_parameter_providers(archive, _lend(memory))),
+        rt.create_io_parameters_module(instance, *_parameter_providers(archive, lend(memory))),
         rt.create_hal_module(instance, device),
         rt.VmModule.wrap_buffer(instance, code),
     ]
     return modules, memory
 
 
-def _lend(memory: npt.NDArray[np.uint8]) -> rt.FileHandle:
+def lend(memory: npt.NDArray[np.uint8]) -> rt.FileHandle:
     """A handle to memory that IREE may let go of on any thread.
 
     The last to hold weights may be a worker that is still tidying up after a call, and IREE drops the Python object

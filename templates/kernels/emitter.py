@@ -115,7 +115,11 @@ class Emitter:
         self.do(f"vector.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
 
     def store_past_caches(self, value: str, name: str, at: Sequence[str], type: str) -> None:
-        """As `store`, of a whole and aligned cache line; what reads it soon finds it in no cache."""
+        """As `store`, of a whole and aligned cache line; what reads it soon finds it in no cache.
+
+        x86 orders such stores by the next locked instruction only: IREE's workers have one between their last workgroup
+        of a dispatch and the beginning of the next (they take their workgroups off a shared count).
+        """
         # The generic form: the short one has no place for these properties.
         properties = "<{alignment = 64 : i64, nontemporal = true}>"
         types = ", ".join([type, self.memrefs[name], *["index"] * len(at)])

@@ -12,6 +12,7 @@ from sharkpack.templates.kernels.activation_block import BLOCK_SUM, DROP, LIFT, 
 from sharkpack.templates.kernels.codes import block_scale, halves, sub_scale, super_scale, unpack_block
 from sharkpack.templates.kernels.dot import byte_of, code_bias, dot16
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
+from sharkpack.templates.kernels.float_rows import float_rows
 from sharkpack.templates.kernels.streams import Stream
 
 TileWriter = Callable[[list[Stream], str, list[str]], list[str]]
@@ -30,9 +31,9 @@ class Products:
 
     def along_k(self, e: Emitter, streams: list[Stream], tokens: list[str]) -> list[str]:
         """[stream][token] vectors of 16 outputs: the whole dot products of streams of this layout."""
-        sums = [e.floats(0.0)] * (len(streams) * len(tokens))
         if self.layout.kind == "float":
-            return self._float_rows(e, streams, tokens, sums)
+            return float_rows(e, self.layout, self.k, streams, tokens)
+        sums = [e.floats(0.0)] * (len(streams) * len(tokens))
         if len(tokens) == 1:
             streams = [replace(stream, ahead=stream.at) for stream in streams]
         if self.layout.kind == "superblock":
@@ -230,26 +231,3 @@ class Products:
         x_type = f"vector<{4 * len(part)}xf32>"
         x_sums = [[e.reduce("add", e.load("x", [token, k0], x_type), x_type)] for token in tokens]
         return [([total], x_sum) for total, x_sum in zip(totals, x_sums, strict=True)]
-
-    def _float_rows(self, e: Emitter, streams: list[Stream], tokens: list[str], sums: list[str]) -> list[str]:
-        size = self.layout.element_bytes
-
-        def body(k: str, carried: list[str]) -> list[str]:
-            found: list[str] = []
-            for stream in streams:
-                weight = self._float_weights(e, stream.after(e, e.mul(k, 16 * size)))
-                for token in tokens:
-                    x = e.splat(e.load_scalar("x", [token, k]))
-                    found.append(e.fma(weight, x, carried[len(found)]))
-            return found
-
-        return e.loop("%origin", e.index(self.k), 1, sums, F32, body)
-
-    def _float_weights(self, e: Emitter, at: Stream) -> str:
-        if self.layout.name == "f16":
-            return halves(e, at)
-        raw = at.load(e, 0, 16 * self.layout.element_bytes)
-        if self.layout.name == "f32":
-            return e.bitcast(raw, I8, F32)
-        short = e.bitcast(raw, "vector<32xi8>", "vector<16xbf16>")
-        return e.op(f"arith.extf {short} : vector<16xbf16> to {F32}")

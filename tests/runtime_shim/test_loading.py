@@ -15,7 +15,7 @@ def test_letting_go_of_the_weights_frees_nothing_of_the_interpreter(toy_bundle: 
     """A worker may be the last to let go, without the interpreter's lock: the mapping must not depend on it."""
     archive = Archive.open(toy_bundle)
     memory = np.frombuffer(archive.mmap, np.uint8)
-    handle = loading._lend(memory)
+    handle = loading.lend(memory)
     lent = loading._lent[-1]
     assert bytes(handle.host_allocation[:4]) == bytes(archive.mmap[:4])
     del memory
