@@ -14,6 +14,7 @@ from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.products import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.streams import Stream
+from sharkpack.templates.kernels.workgroups import best_size
 
 Activations = Literal["float32", "int8", "int8_remainder"]
 
@@ -38,6 +39,9 @@ def joint_matmul(parts: Sequence["Product"]) -> Kernel:
     nbytes = sum(part.bytes for part in parts)
     for part in parts:
         part.tiles = RowTiles(part.n, part.bytes, nbytes)
+    together = best_size(lambda size: [group for part in parts for group in part.tiles.groups_of(size)])
+    for part in parts:
+        part.tiles.resize(together)
 
     def body(e: Emitter) -> None:
         _choose(e, "%group_x", [(part.tiles.groups, part.write) for part in parts])

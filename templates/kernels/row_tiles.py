@@ -3,15 +3,10 @@
 from collections.abc import Callable
 
 from sharkpack.templates.kernels.emitter import Emitter
-
-GROUP_BYTES = 128 * 1024
-"""Weight bytes a workgroup reads: long enough for the memory to see its streams, few enough for threads to share."""
+from sharkpack.templates.kernels.workgroups import best_size
 
 MOST_TILES = 32
 """Of a workgroup: some kernels keep their tiles' sums on the stack, of which the compiler grants 32 KiB."""
-
-FEWEST_GROUPS = 8
-"""Small weights are shared out too: two threads that take unlike times need more than two parts."""
 
 STREAMS = 2
 """Runs of memory that a token's products read side by side."""
@@ -27,6 +22,7 @@ before it is written, and while a fetch is on its way amid the streams of weight
 class RowTiles:
     """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile.
 
+    Workgroups have the size that suits a kernel that reads nothing else; see `resize`.
     kernel_bytes: what all workgroups of the kernel read, when that is more than this weight.
     weights: how many weights a tile is read of side by side, each of them a stream.
     unit: a workgroup has a multiple of so many tiles (the last one what is left).
@@ -35,16 +31,29 @@ class RowTiles:
     def __init__(
         self, n: int, nbytes: int, kernel_bytes: int | None = None, *, weights: int = 1, unit: int = STREAMS
     ) -> None:
-        self.count = -(-n // 16)
-        kernel_bytes = kernel_bytes or nbytes
-        self.fill_caches = kernel_bytes >= CACHE_BYTES
-        group_bytes = min(GROUP_BYTES, kernel_bytes // FEWEST_GROUPS)
-        share = -(-group_bytes * self.count // nbytes)
-        self.unit = unit
-        self.each = min(MOST_TILES, max(unit, (share + unit // 2 - 1) // unit * unit))
-        self.streams = max(1, STREAMS // weights)
+        self.count, self.nbytes = -(-n // 16), nbytes
+        self.fill_caches = (kernel_bytes or nbytes) >= CACHE_BYTES
+        self.unit, self.streams = unit, max(1, STREAMS // weights)
         self.part = self.count // self.streams
-        self.groups = max(1, -(-self.part * self.streams // self.each))
+        self.resize(best_size(self.groups_of))
+
+    def resize(self, group_bytes: int) -> None:
+        """Have workgroups that read so much, more or less."""
+        self.each = self._each(group_bytes)
+        self.groups = self._count(self.each)
+
+    def groups_of(self, group_bytes: int) -> list[int]:
+        """What each workgroup would read, if they were resized."""
+        each, tile = self._each(group_bytes), self.nbytes // self.count
+        groups = self._count(each)
+        return [tile * each] * (groups - 1) + [tile * (self.count - each * (groups - 1))]
+
+    def _each(self, group_bytes: int) -> int:
+        share = group_bytes * self.count / self.nbytes
+        return min(MOST_TILES, max(self.unit, round(share / self.unit) * self.unit))
+
+    def _count(self, each: int) -> int:
+        return max(1, -(-self.part * self.streams // each))
 
     def for_rows(
         self,

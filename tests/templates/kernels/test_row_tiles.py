@@ -1,21 +1,27 @@
 """How workgroups share the row tiles of a weight."""
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
-from sharkpack.templates.kernels.row_tiles import FEWEST_GROUPS, GROUP_BYTES, MOST_TILES, STREAMS, RowTiles
+from sharkpack.templates.kernels.row_tiles import MOST_TILES, STREAMS, RowTiles
 
 
 def test_the_work_is_shared_out_completely() -> None:
-    """Workgroups times the row tiles of each cover every row tile; none is empty; none reads much more than asked."""
+    """Workgroups times the row tiles of each cover every row tile; none is empty."""
     for n, k in ((1, 256), (16, 256), (80, 256), (49152, 576), (151936, 896), (262144, 640)):
         nbytes = packed_nbytes(LAYOUTS["q4_1"], (n, k))
         tiles = RowTiles(n, nbytes)
         assert tiles.count == -(-n // 16)
         assert tiles.groups * tiles.each >= tiles.count - tiles.count % STREAMS > (tiles.groups - 1) * tiles.each - 1
-        assert tiles.each == 2 or tiles.each * nbytes / tiles.count <= GROUP_BYTES
+        assert sum(tiles.groups_of(1 << 17)) == nbytes
 
 
-def test_a_small_weight_is_shared_too() -> None:
-    assert RowTiles(512, 100_000).groups == FEWEST_GROUPS
+def test_workgroups_have_the_size_asked_for_as_far_as_tiles_allow() -> None:
+    nbytes = packed_nbytes(LAYOUTS["q4_1"], (4096, 576))
+    tiles = RowTiles(4096, nbytes, unit=4)
+    for size in (1, 40_000, 100_000):
+        groups = tiles.groups_of(size)
+        tiles.resize(size)
+        assert tiles.each == max(4, round(size / (nbytes / 256) / 4) * 4)
+        assert len(groups) == tiles.groups
 
 
 def test_a_narrow_weight_is_not_many_tiles_of_a_workgroup() -> None:
