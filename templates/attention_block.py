@@ -21,20 +21,26 @@ from sharkpack.templates.rope import row_order
 from sharkpack.templates.shape import Shape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Batch:
-    """Where the rows of one call stand: what attention needs besides q, k and v."""
+    """Where the rows of one call stand: what attention needs besides q, k and v.
+
+    parts: of a decode step, what all layers use in turn for contexts in parts (kernels/attention_parts.py), as the
+    layer before left it. None in prefill.
+    """
 
     page_ids: Tensor
     start_positions: Tensor
     seq_lens: Tensor
-    prefill: bool
+    parts: Tensor | None
 
     @classmethod
-    def of(cls, tokens: Tensor, page_ids: Tensor, start_positions: Tensor, seq_lens: Tensor) -> "Batch":
+    def of(cls, tokens: Tensor, page_ids: Tensor, start_positions: Tensor, seq_lens: Tensor, shape: Shape) -> "Batch":
         """tokens [N, S]: S is 1 when decoding, and a symbol, not a number, when prefill is traced."""
         single = isinstance(tokens.shape[1], int) and tokens.shape[1] == 1
-        return cls(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens, prefill=not single)
+        room = room_for_parts(shape.heads, shape.head_dim)
+        parts = torch.zeros(tokens.shape[0], room) if single else None
+        return cls(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens, parts=parts)
 
 
 Angles = Mapping[str, Tensor]
@@ -96,30 +102,54 @@ class AttentionBlock(torch.nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """h [rows, dim] -> [rows, dim] (+ residual), and the cache with this layer's keys and values of h."""
         q, k, v = project(h, self.attn_q, self.attn_k, self.attn_v)
-        if self.attn_q_norm is not None and self.attn_k_norm is not None:
-            q, k = self.attn_q_norm.each(q), self.attn_k_norm.each(k)
-        attended, cache = self._through_cache(q, k, v, angles[self.attending.rope], batch, cache)
+        through_cache = self._tokens if batch.parts is None else self._step
+        attended, cache = through_cache(q, k, v, angles[self.attending.rope], batch, cache)
         return self.attn_output(attended, residual), cache
 
-    def _through_cache(
+    # Unlike other rows these two cannot wait to be asked: the cache goes through the kernel that makes them.
+
+    def _tokens(
         self, q: Tensor, k: Tensor, v: Tensor, angles: Tensor, batch: Batch, cache: Tensor
     ) -> tuple[Rows, Tensor]:
-        """Rotate q and k, store k and v, attend. -> ([rows, heads * head_dim], cache)
-
-        Unlike other rows these cannot wait to be asked: the cache goes through the kernel that makes them.
-        """
-        layout, how, heads = self.cache_layout, self.attending, self.shape.heads
-        scale = self.shape.head_dim**-0.5 if how.scale is None else how.scale
-        sizes = (layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim)
-        where = (batch.page_ids, batch.start_positions, batch.seq_lens)
-        room = 0 if batch.prefill else room_for_parts(layout, heads)
-        cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, self.index, heads, *sizes, room)
-        how_far = (how.window, batch.prefill, *sizes, how.softcap)
+        """Rotate q and k, store k and v, attend. -> ([rows, heads * head_dim], cache)"""
+        where, sizes, heads = (batch.page_ids, batch.start_positions, batch.seq_lens), self._sizes, self.shape.heads
+        if self.attn_q_norm is not None and self.attn_k_norm is not None:
+            q, k = self.attn_q_norm.each(q), self.attn_k_norm.each(k)
+        cache, q = ops.rope_and_store(q, k, v, angles, *where, cache, self.index, heads, *sizes)
+        how = (self.index, heads, self._scale, self.attending.window, *sizes, self.attending.softcap)
         if self.attn_output.is_int8:
-            cache, *attended = ops.attention_int8(q, *where, cache, self.index, heads, scale, *how_far)
+            cache, *attended = ops.attention_int8(q, *where, cache, *how)
             return Rows.quantized_already(*attended), cache
-        cache, y = ops.attention(q, *where, cache, self.index, heads, scale, *how_far)
+        cache, y = ops.attention(q, *where, cache, *how)
         return Rows.of(y), cache
+
+    def _step(
+        self, q: Tensor, k: Tensor, v: Tensor, angles: Tensor, batch: Batch, cache: Tensor
+    ) -> tuple[Rows, Tensor]:
+        """As `_tokens`, of one token of each sequence and in one kernel, but for norms over all of a row."""
+        norms: list[Tensor | None] = [None, None]
+        if self.attn_q_norm is not None and self.attn_k_norm is not None:
+            if self.attending.norms == "head":
+                norms = [self.attn_q_norm.weight, self.attn_k_norm.weight]
+            else:
+                q, k = self.attn_q_norm.each(q), self.attn_k_norm.each(k)
+        where = (batch.page_ids, batch.start_positions, batch.seq_lens)
+        how = (self.index, self.shape.heads, self._scale, self.attending.window, *self._sizes, self.attending.softcap)
+        given = (q, k, v, angles, *norms, *where, batch.parts, cache, *how, self.shape.epsilon)
+        if self.attn_output.is_int8:
+            batch.parts, cache, *attended = ops.attention_step_int8(*given)
+            return Rows.quantized_already(*attended), cache
+        batch.parts, cache, y = ops.attention_step(*given)
+        return Rows.of(y), cache
+
+    @property
+    def _scale(self) -> float:
+        return self.shape.head_dim**-0.5 if self.attending.scale is None else self.attending.scale
+
+    @property
+    def _sizes(self) -> tuple[int, int, int, int, int]:
+        layout = self.cache_layout
+        return layout.page_size, layout.layers, layout.kv_heads, layout.key_head_dim, layout.value_head_dim
 
 
 def _row_order(how: Attending, shape: Shape, heads: int) -> NDArray[np.int64] | None:

@@ -47,7 +47,7 @@ class Decoder(CausalModel):
         ignored: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
-        self.vocab_size, self.dim = shape.vocab_size, shape.dim
+        self.shape, self.vocab_size, self.dim = shape, shape.vocab_size, shape.dim
         self.options, self.embedding_scale = options, embedding_scale
         self.logit_scale, self.logit_softcap = logit_scale, logit_softcap
         self.cache_layout = shape.cache_layout(options)
@@ -66,7 +66,7 @@ class Decoder(CausalModel):
     def hidden(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
-        batch = Batch.of(tokens, page_ids, start_positions, seq_lens)
+        batch = Batch.of(tokens, page_ids, start_positions, seq_lens, self.shape)
         positions = _positions(tokens, start_positions, self.options.context_length)
         angles = {name: rope(positions) for name, rope in self.rope.items()}
         x = self.token_embd(tokens.reshape(-1))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from sharkpack.templates.kernels.attention import attention
+from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.expert_matmul import expert_matmul
@@ -92,15 +93,21 @@ def _expert_matmul(call: Call, activations: Literal["float32", "int8"]) -> Kerne
 
 def _attention(call: Call, output: Literal["float32", "int8"]) -> Kernel:
     s = call.scalars
-    return attention(
+    window = s["window"] or None
+    return attention(call.cache_layout(), s["heads"], s["scale"], window=window, cap=s["softcap"], output=output)
+
+
+def _attention_step(call: Call, output: Literal["float32", "int8"]) -> Kernel:
+    s = call.scalars
+    return attention_step(
         call.cache_layout(),
         s["heads"],
+        call.width("angles"),
         s["scale"],
         window=s["window"] or None,
-        prefill=s["prefill"],
         cap=s["softcap"],
+        epsilon=s["epsilon"] if call.given("q_norm") else None,
         output=output,
-        room=call.width("q") - s["heads"] * s["key_head_dim"],
     )
 
 
@@ -122,9 +129,9 @@ KERNELS: dict[str, Callable[[Call], Kernel]] = {
     "gated_matmul_int8": lambda c: gated_matmul(
         c.scalars["n"], c.scalars["k"], c.scalars["gate_layout"], c.scalars["up_layout"], c.scalars["activation"]
     ),
-    "rope_and_store": lambda c: rope_and_store(
-        c.cache_layout(), c.scalars["heads"], c.width("angles"), c.scalars["room"]
-    ),
+    "rope_and_store": lambda c: rope_and_store(c.cache_layout(), c.scalars["heads"], c.width("angles")),
     "attention": lambda c: _attention(c, "float32"),
     "attention_int8": lambda c: _attention(c, "int8"),
+    "attention_step": lambda c: _attention_step(c, "float32"),
+    "attention_step_int8": lambda c: _attention_step(c, "int8"),
 }

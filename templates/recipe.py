@@ -205,6 +205,8 @@ class CausalModel(torch.nn.Module):
 def last_rows(x: Tensor, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor) -> Tensor:
     """x [N * S, k] -> the row [N, k] of each sequence's last valid token."""
     count, each = tokens.shape
+    if isinstance(each, int) and each == 1:
+        return x
     at = torch.arange(count, dtype=torch.int64) * each + (seq_lens - 1 - start_positions)
     return torch.index_select(x, 0, at)
 

@@ -1,6 +1,6 @@
 """A sequence's context in parts, each a workgroup's: which pages are whose, and how the last to end joins the results.
 
-What the parts found stands behind the queries of their row, in room that rope_and_store left and began with zeros.
+What the parts found stands in a buffer that all layers of a step use one after the other, and that begins with zeros.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,17 +19,17 @@ MOST = 8
 
 
 def counters(heads: int) -> int:
-    """Floats behind the queries of a row that count, for each head, the parts that have ended."""
+    """Floats of a row that count, for each head, the parts that have ended. They end as they begin, with 0."""
     return -(-heads // LANES) * LANES
 
 
-def room_for_parts(cache: CacheLayout, heads: int) -> int:
-    """Floats behind the queries of a row: counters, then of each head and part its sums, totals and maximum."""
-    return counters(heads) + heads * MOST * _part_width(cache)
+def room_for_parts(heads: int, value_head_dim: int) -> int:
+    """Floats of a row: counters, then of each head and part its sums, totals and maximum."""
+    return counters(heads) + heads * MOST * _part_width(value_head_dim)
 
 
-def _part_width(cache: CacheLayout) -> int:
-    return cache.value_head_dim + 2 * LANES
+def _part_width(value_head_dim: int) -> int:
+    return value_head_dim + 2 * LANES
 
 
 class Parts:
@@ -66,14 +66,15 @@ class Parts:
             for row in rows:
                 self._leave(e, row, part)
             # The rows are the heads of one workgroup, so that the counter of the first serves all of them.
-            at = e.add(rows[0].head, self.heads * self.cache.key_head_dim)
-            count = f"memref.atomic_rmw addf {e.float(1.0)}, %q[{rows[0].token.row}, {at}]"
-            before = e.op(f"{count} : (f32, {e.memref('q')}) -> f32")
+            counter = [rows[0].token.row, rows[0].head]
+            count = f"memref.atomic_rmw addf {e.float(1.0)}, %parts[{', '.join(counter)}]"
+            before = e.op(f"{count} : (f32, {e.memref('parts')}) -> f32")
             others = e.op(f"arith.subi {used}, {e.index(1)} : index")
             others = e.op(f"arith.sitofp {e.op(f'arith.index_cast {others} : index to i32')} : i32 to f32")
-            e.branch(e.op(f"arith.cmpf oeq, {before}, {others} : f32"), joined, lambda: None)
+            e.branch(e.op(f"arith.cmpf oeq, {before}, {others} : f32"), lambda: joined(counter))
 
-        def joined() -> None:
+        def joined(counter: list[str]) -> None:
+            e.store_scalar(e.float(0.0), "parts", counter)
             for row in rows:
                 self._join(e, row, used)
             whole()
@@ -81,29 +82,28 @@ class Parts:
         e.branch(e.op(f"arith.cmpi eq, {used}, {e.index(1)} : index"), whole, several)
 
     def _at(self, e: Emitter, row: Row, part: str) -> str:
-        """Where in the row's q a part's results begin."""
+        """Where in the row a part's results begin."""
         number = e.add(e.mul(row.head, MOST), part)
-        start = self.heads * self.cache.key_head_dim + counters(self.heads)
-        return e.add(e.mul(number, _part_width(self.cache)), start)
+        return e.add(e.mul(number, _part_width(self.cache.value_head_dim)), counters(self.heads))
 
     def _leave(self, e: Emitter, row: Row, part: str) -> None:
         at, width = self._at(e, row, part), self.cache.value_head_dim
         number = e.index(row.number)
 
         def columns(d: str) -> None:
-            e.store(e.load("sums", [number, d], F32), "q", [row.token.row, e.add(at, d)], F32)
+            e.store(e.load("sums", [number, d], F32), "parts", [row.token.row, e.add(at, d)], F32)
 
         e.each("%origin", e.index(width), LANES, columns)
-        e.store(e.load("totals", [number, "%origin"], F32), "q", [row.token.row, e.add(at, width)], F32)
+        e.store(e.load("totals", [number, "%origin"], F32), "parts", [row.token.row, e.add(at, width)], F32)
         top = e.splat(e.load_scalar("maximum", [number]))
-        e.store(top, "q", [row.token.row, e.add(at, width + LANES)], F32)
+        e.store(top, "parts", [row.token.row, e.add(at, width + LANES)], F32)
 
     def _join(self, e: Emitter, row: Row, used: str) -> None:
         """Put a row's totals and sums over all parts where those of one would stand."""
         number, width = e.index(row.number), self.cache.value_head_dim
 
         def found(part: str, offset: str | int) -> str:
-            return e.load("q", [row.token.row, e.add(self._at(e, row, part), offset)], F32)
+            return e.load("parts", [row.token.row, e.add(self._at(e, row, part), offset)], F32)
 
         def compare(part: str, carried: list[str]) -> Sequence[str]:
             return [e.larger(carried[0], found(part, width + LANES))]

@@ -32,20 +32,24 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One token and head: its number in the tile, the head's, and where it begins in a row of q and of y."""
+    """One token and head: its number in the tile, the head's, and where it begins in the queries and in a row of y."""
 
     number: int
     token: Token
     head: str
-    q: str
+    query: tuple[str, str]
     y: str
 
 
 class Span:
-    """prefetch: ask for each page while the one before it is read. The kv head is `%kv_head`, an index value."""
+    """queries: the buffer of rotated queries. prefetch: ask for each page while the one before it is read. The kv head
+    is `%kv_head`, an index value."""
 
-    def __init__(self, cache: CacheLayout, scale: float, cap: float, *, windowed: bool, prefetch: bool) -> None:
-        self.cache, self.scale, self.cap, self.windowed, self.prefetch = cache, scale, cap, windowed, prefetch
+    def __init__(
+        self, cache: CacheLayout, scale: float, cap: float, *, windowed: bool, queries: str, prefetch: bool
+    ) -> None:
+        self.cache, self.scale, self.cap, self.windowed = cache, scale, cap, windowed
+        self.queries, self.prefetch = queries, prefetch
         self.vectors = cache.page_size // LANES
         self.pages = max(1, POSITIONS // cache.page_size)
 
@@ -55,7 +59,7 @@ class Span:
         e.scratch("weights", f"{rows}x{self.pages * self.cache.page_size}xf32")
         e.scratch("sums", f"{rows}x{self.cache.value_head_dim}xf32")
 
-    def start(self, e: Emitter, rows: int) -> None:
+    def _start(self, e: Emitter, rows: int) -> None:
         def row(n: str) -> None:
             e.store_scalar(e.float(MASKED), "maximum", [n])
             e.store(e.floats(0.0), "totals", [n, "%origin"], F32)
@@ -63,11 +67,26 @@ class Span:
 
         e.each("%origin", e.index(rows), 1, row)
 
-    def inverse_total(self, e: Emitter, row: Row) -> str:
+    def finish(self, e: Emitter, row: Row, write: Callable[[str, str], None]) -> None:
+        """Have `write(value, column)` take each 16 of a row's sums over its total, from column `row.y` on."""
         total = e.reduce("add", e.load("totals", [e.index(row.number), "%origin"], F32))
-        return e.splat(e.op(f"arith.divf {e.float(1.0)}, {total} : f32"))
+        inverse = e.splat(e.op(f"arith.divf {e.float(1.0)}, {total} : f32"))
 
-    def attend(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
+        def columns(d: str) -> None:
+            write(e.float_op("mulf", e.load("sums", [e.index(row.number), d], F32), inverse), e.add(row.y, d))
+
+        e.each("%origin", e.index(self.cache.value_head_dim), LANES, columns)
+
+    def attend_pages(self, e: Emitter, rows: list[Row], sequence: str, first: str, last: str) -> None:
+        """Take pages first..last-1 of a sequence's table into account, and nothing else."""
+        self._start(e, len(rows))
+
+        def pages(slot: str) -> None:
+            self._attend(e, rows, sequence, slot, e.minimum(e.add(slot, self.pages), last))
+
+        e.each(first, last, self.pages, pages)
+
+    def _attend(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
         """Take the pages slot..end-1 of a sequence's table into account."""
         e.each(slot, end, 1, lambda page: self._scores(e, rows, sequence, slot, page))
         count = e.mul(e.op(f"arith.subi {end}, {slot} : index"), self.cache.page_size)
@@ -104,7 +123,8 @@ class Span:
             self._ask(e, e.add(following, offset), size)
             found = []
             for n, row in enumerate(rows):
-                q = e.splat(e.load_scalar("q", [row.token.row, e.add(row.q, d)]))
+                at, column = row.query
+                q = e.splat(e.load_scalar(self.queries, [at, e.add(column, d)]))
                 found += [e.fma(q, key[v], carried[n * vectors + v]) for v in range(vectors)]
             return found
 

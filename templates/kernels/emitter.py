@@ -13,15 +13,14 @@ F32 = "vector<16xf32>"
 I32 = "vector<16xi32>"
 I8 = "vector<64xi8>"
 
-Access = Literal["read", "write", "update", "spend"]
+Access = Literal["read", "write", "update"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """One buffer of a kernel: its name, its memref type inside the kernel, its tensor type in the program.
 
-    A leading `?` in either is the number of rows, known at run time. `access` "update" is written in place, and so is
-    "spend", which is of no use afterwards: the caller gets nothing back for it.
+    A leading `?` in either is the number of rows, known at run time. `access` "update" is written in place.
     """
 
     name: str

@@ -23,7 +23,7 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
     """
 
     def body(e: Emitter, row: str) -> None:
-        inverse = _inverse_root(e, row, "%origin", k, epsilon)
+        inverse = inverse_root(e, "x", row, "%origin", k, epsilon)
 
         def value(i: str) -> str:
             scaled = e.float_op("mulf", e.load("x", [row, i], F32), inverse)
@@ -43,7 +43,7 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
 
 
 def _norm_head(e: Emitter, row: str, start: str, k: int, epsilon: float) -> None:
-    inverse = _inverse_root(e, row, start, k, epsilon)
+    inverse = inverse_root(e, "x", row, start, k, epsilon)
 
     def columns(i: str) -> None:
         at = e.add(start, i)
@@ -53,11 +53,11 @@ def _norm_head(e: Emitter, row: str, start: str, k: int, epsilon: float) -> None
     e.each("%origin", e.index(k), 16, columns)
 
 
-def _inverse_root(e: Emitter, row: str, start: str, k: int, epsilon: float) -> str:
-    """1 / sqrt(mean(x^2) + epsilon) of the k values of a row from `start` on, 16 times."""
+def inverse_root(e: Emitter, name: str, row: str, start: str, k: int, epsilon: float) -> str:
+    """1 / sqrt(mean(x^2) + epsilon) of k values of a row of the binding `name` from `start` on, 16 times."""
 
     def squares(i: str, carried: list[str]) -> list[str]:
-        x = e.load("x", [row, e.add(start, i)], F32)
+        x = e.load(name, [row, e.add(start, i)], F32)
         return [e.fma(x, x, carried[0])]
 
     (total,) = e.loop("%origin", e.index(k), 16, [e.floats(0.0)], F32, squares)

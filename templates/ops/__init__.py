@@ -5,6 +5,7 @@ Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the toke
 """
 
 from sharkpack.templates.ops.attention import attention, attention_int8, rope_and_store
+from sharkpack.templates.ops.attention_step import attention_step, attention_step_int8
 from sharkpack.templates.ops.experts import expert_matmul_float32, expert_matmul_int8, route
 from sharkpack.templates.ops.namespace import NAMESPACE
 from sharkpack.templates.ops.products import embedding, gated_matmul_int8, matmul_float32, matmul_int8, qkv_int8
@@ -22,6 +23,8 @@ __all__ = [
     "NAMESPACE",
     "attention",
     "attention_int8",
+    "attention_step",
+    "attention_step_int8",
     "embedding",
     "expert_matmul_float32",
     "expert_matmul_int8",

@@ -32,18 +32,16 @@ def rope_and_store(
     kv_heads: int,
     key_head_dim: int,
     value_head_dim: int,
-    room: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Rotate q and k by `angles` [rows, rope_dim] (cosines, then sines), write k and v to the cache.
 
-    Returns (cache, q), each row of q with `room` floats behind it that attention may use. Rows at or past their
-    sequence's seq_lens are padding and are written to page 0.
+    Returns (cache, q). Rows at or past their sequence's seq_lens are padding and are written to page 0.
     """
     paged = PagedCache(cache.clone(), page_size, layers, kv_heads, key_head_dim, value_head_dim)
     rows = q.shape[0]
     q, k = _rotate(q.reshape(rows, heads, -1), angles), _rotate(k.reshape(rows, kv_heads, -1), angles)
     paged.write(layer, k, v.reshape(rows, kv_heads, -1), page_ids, start_positions, seq_lens)
-    return paged.flat, torch.nn.functional.pad(q.reshape(rows, -1), (0, room))
+    return paged.flat, q.reshape(rows, -1)
 
 
 @rope_and_store.register_fake
@@ -63,9 +61,8 @@ def _(  # type: ignore[no-untyped-def]
     kv_heads,
     key_head_dim,
     value_head_dim,
-    room=0,
 ):
-    return torch.empty_like(cache), q.new_empty((q.shape[0], q.shape[1] + room))
+    return torch.empty_like(cache), torch.empty_like(q)
 
 
 @torch.library.custom_op(f"{NAMESPACE}::attention", mutates_args=())
@@ -79,7 +76,6 @@ def attention(
     heads: int,
     scale: float,
     window: int,
-    prefill: bool,
     page_size: int,
     layers: int,
     kv_heads: int,
@@ -87,16 +83,14 @@ def attention(
     value_head_dim: int,
     softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Causal attention of q [rows, heads*key_head_dim (+ room)] over the pages; `window` 0 sees everything before.
+    """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before.
 
     `softcap` other than 0 makes scores softcap * tanh(score / softcap).
-    `prefill` says that a sequence may have several rows; it changes nothing but the kernel. Returns (cache, y); the
-    cache is unchanged.
+    Returns (cache, y); the cache is unchanged.
     """
     paged = PagedCache(cache, page_size, layers, kv_heads, key_head_dim, value_head_dim)
     sequences = page_ids.shape[0]
     each = q.shape[0] // sequences
-    q = q[:, : heads * key_head_dim]
     found = torch.zeros(q.shape[0], heads, value_head_dim)
     for n in range(sequences):
         rows = slice(n * each, (n + 1) * each)
@@ -129,7 +123,6 @@ def _(  # type: ignore[no-untyped-def]
     heads,
     scale,
     window,
-    prefill,
     page_size,
     layers,
     kv_heads,
@@ -151,7 +144,6 @@ def attention_int8(
     heads: int,
     scale: float,
     window: int,
-    prefill: bool,
     page_size: int,
     layers: int,
     kv_heads: int,
@@ -162,7 +154,7 @@ def attention_int8(
     """quantize(attention(...)): (cache, codes, scales)."""
     sizes = (page_size, layers, kv_heads, key_head_dim, value_head_dim)
     where = (page_ids, start_positions, seq_lens)
-    cache, y = attention(q, *where, cache, layer, heads, scale, window, prefill, *sizes, softcap)
+    cache, y = attention(q, *where, cache, layer, heads, scale, window, *sizes, softcap)
     return cache, *quantize_int16(y)[:2]
 
 
@@ -177,7 +169,6 @@ def _(  # type: ignore[no-untyped-def]
     heads,
     scale,
     window,
-    prefill,
     page_size,
     layers,
     kv_heads,

@@ -73,7 +73,14 @@ def test_kernels_of_a_llama(llama: tuple[CausalModel, Program]) -> None:
     names = [kernel.name for kernel in program.kernels]
     assert names == sorted(set(names))
     assert len(names) < 20
-    for start in ("embedding", "attention", "rope_and_store", "rms_norm_int8", "matmul_q8_0_int8_n128"):
+    for start in (
+        "embedding",
+        "attention_q",
+        "attention_step",
+        "rope_and_store",
+        "rms_norm_int8",
+        "matmul_q8_0_int8_n128",
+    ):
         assert any(name.startswith(start) for name in names), start
     assert not [name for name in names if name.startswith("quantize")]  # attention quantises what it makes
     fine = {name for name in names if name.startswith("matmul") and "remainder" in name}
@@ -120,8 +127,11 @@ def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
     empty = replace(program, kernels=tuple(replace(kernel, body=lambda emitter: None) for kernel in program.kernels))
     functions = _stream_functions(empty.link(PORTABLE))
     for name in program.entry_points[:-1]:
-        assert functions[f"{name}$async"].count("stream.cmd.dispatch") > 20
-        assert not COPIES.findall(functions[f"{name}$async"]), name
+        assert functions[f"{name}$async"].count("stream.cmd.dispatch") > 15
+        found = COPIES.findall(functions[f"{name}$async"])
+        if name.startswith("decode"):  # begins with zeros for attention in parts, once for all layers
+            assert found.pop().startswith("stream.cmd.fill %c0_i8")
+        assert not found, name
 
 
 def test_a_copy_would_be_seen() -> None:

@@ -21,10 +21,8 @@ class Case:
     key: int
     value: int
     window: int
-    prefill: bool = True
     scale: float = 0.17
     softcap: float = 0.0
-    room: int = 0
 
     @property
     def heads(self) -> int:
@@ -47,16 +45,7 @@ class Case:
 
     @property
     def kernel(self) -> Kernel:
-        window = self.window or None
-        return attention(
-            self.layout,
-            self.heads,
-            self.scale,
-            window=window,
-            prefill=self.prefill,
-            cap=self.softcap,
-            room=self.room,
-        )
+        return attention(self.layout, self.heads, self.scale, window=self.window or None, cap=self.softcap)
 
 
 def fill(

@@ -26,7 +26,7 @@ def _case(dtype: CacheDtype, page_size: int, kv_heads: int, group: int, head: tu
 
 
 # Every group size from 1 to 9, every page size with each element type, windows within, at and past a page, tiles of
-# one query and of several; the last two as decode has them.
+# one query and of several.
 CASES = [
     _case("f32", 16, 2, 3, (32, 48), 0),
     _case("f16", 16, 1, 1, (64, 64), 5),
@@ -38,13 +38,13 @@ CASES = [
     _case("f32", 16, 3, 5, (16, 16), 1),
     _case("f32", 128, 1, 6, (32, 32), 100),
     _case("f16", 32, 1, 4, (256, 256), 40),
-    replace(_case("f32", 16, 2, 3, (32, 48), 20), prefill=False, softcap=1.5),
-    replace(_case("f16", 64, 1, 7, (64, 32), 0), prefill=False),
+    replace(_case("f32", 16, 2, 3, (32, 48), 20), softcap=1.5),
+    _case("f16", 64, 1, 7, (64, 32), 0),
     _case("i8", 16, 2, 3, (32, 48), 33),
     replace(_case("i8", 32, 1, 9, (64, 64), 0), softcap=2.5),
     _case("i8", 64, 3, 2, (80, 16), 20),
-    replace(_case("i8", 128, 1, 1, (32, 32), 0), prefill=False, softcap=1.5),
-    replace(_case("i8", 32, 2, 4, (256, 256), 40), prefill=False),
+    replace(_case("i8", 128, 1, 1, (32, 32), 0), softcap=1.5),
+    _case("i8", 32, 2, 4, (256, 256), 40),
 ]
 
 TOLERANCE = 4e-6
@@ -104,7 +104,7 @@ def test_attention(case: Case, isa: Isa) -> None:
 def test_eager_attention(case: Case) -> None:
     for name in STEPS:
         step = _step(case, name)
-        arguments = (1, case.heads, case.scale, case.window, case.prefill, *case.shape, case.softcap)
+        arguments = (1, case.heads, case.scale, case.window, *case.shape, case.softcap)
         cache_after, y = ops.attention(step.q, *step.where, step.filled, *arguments)
         assert torch.equal(cache_after.nan_to_num(7), step.filled.nan_to_num(7))
         assert error(y[step.real], step.wanted) < TOLERANCE, name
@@ -121,12 +121,12 @@ def test_scores_far_apart_and_far_from_zero(isa: Isa) -> None:
 
 
 # Narrow and wide values; a group of heads that fits no whole block of 32, so that two workgroups write one block.
-QUANTISED = [replace(CASES[0], kv_heads=4), CASES[3], replace(CASES[10], prefill=False)]
+QUANTISED = [replace(CASES[0], kv_heads=4), CASES[3], CASES[10]]
 
 
 def _quantised(case: Case) -> Kernel:
     window = case.window or None
-    return attention(case.layout, case.heads, case.scale, window=window, prefill=case.prefill, output="int8")
+    return attention(case.layout, case.heads, case.scale, window=window, output="int8")
 
 
 def test_quantised_as_it_is_made() -> None:
@@ -136,7 +136,7 @@ def test_quantised_as_it_is_made() -> None:
     for case in QUANTISED:
         step = _step(case, "two with padding")
         codes, scales = run(_quantised(case), 1, step.q, *step.where, step.filled.clone())[1:]
-        arguments = (1, case.heads, case.scale, case.window, case.prefill, *case.shape)
+        arguments = (1, case.heads, case.scale, case.window, *case.shape)
         _, wanted, wanted_scales = ops.attention_int8(step.q, *step.where, step.filled, *arguments)
         assert np.abs(codes[step.real].astype(int) - wanted.numpy()[step.real].astype(int)).max() <= 1
         assert (codes[step.real] != wanted.numpy()[step.real]).mean() < 1e-3
@@ -149,9 +149,7 @@ def test_the_cases_cover_what_can_differ() -> None:
     assert {(case.page_size, case.dtype) for case in CASES} >= {(p, d) for p in (16, 32, 64) for d in CACHE_DTYPES}
     assert {case.key for case in CASES} >= {32, 64, 128, 256}
     assert len({case.kernel.row_tile for case in CASES}) > 3
-    assert {(case.prefill, case.softcap > 0) for case in CASES} == {
-        (a, b) for a in (True, False) for b in (True, False)
-    }
+    assert {case.softcap > 0 for case in CASES} == {True, False}
     windows = [(case.window, case.page_size) for case in CASES if case.window]
     assert any(w < p for w, p in windows)
     assert any(w == p for w, p in windows)

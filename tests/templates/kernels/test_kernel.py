@@ -6,6 +6,7 @@ import re
 from sharkpack.bundler.targets import TARGETS
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.attention import attention
+from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.emitter import Binding
@@ -94,8 +95,13 @@ def _all_kernels() -> list[Kernel]:
         )
         found += [rope_and_store(layout, heads, dim) for heads in (2, 4) for dim in (32, 64)]
         found += [
-            attention(layout, heads, scale, window=window, prefill=prefill)
-            for heads, scale, window, prefill in itertools.product((2, 4), (0.125, 0.0625), (None, 8, 80), switches)
+            attention(layout, heads, scale, window=window)
+            for heads, scale, window in itertools.product((2, 4), (0.125, 0.0625), (None, 8, 80))
+        ]
+        found += [
+            attention_step(layout, heads, dim, scale, window=window, epsilon=epsilon)
+            for heads, dim, scale in itertools.product((2, 4), (32, 64), (0.125, 0.0625))
+            for window, epsilon in itertools.product((None, 8, 80), (None, 1e-5, 1e-6))
         ]
     return found
 
