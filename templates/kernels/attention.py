@@ -9,7 +9,8 @@ every later write in place.
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sharkpack.templates.kernels.attention_span import ACCUMULATORS, Row, Span, Token
+from sharkpack.templates.kernels.attention_rows import Row, Token
+from sharkpack.templates.kernels.attention_span import ACCUMULATORS, Span
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.elementwise import quantize_half
 from sharkpack.templates.kernels.emitter import F32, LANES, Binding, Emitter

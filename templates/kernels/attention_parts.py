@@ -5,7 +5,8 @@ What the parts found stands in a buffer that all layers of a step use one after 
 
 from collections.abc import Callable, Sequence
 
-from sharkpack.templates.kernels.attention_span import Row, Span
+from sharkpack.templates.kernels.attention_rows import Row
+from sharkpack.templates.kernels.attention_span import Span
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.elementwise import exp
 from sharkpack.templates.kernels.emitter import F32, LANES, Emitter

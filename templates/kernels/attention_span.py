@@ -4,8 +4,8 @@ Between steps a row is kept in scratch: its maximum, its 16 partial totals and t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from sharkpack.templates.kernels.attention_rows import Row, Token
 from sharkpack.templates.kernels.cache import CacheLayout, page_of
 from sharkpack.templates.kernels.elementwise import exp, softcap
 from sharkpack.templates.kernels.emitter import F32, I32, LANES, Emitter
@@ -19,26 +19,6 @@ POSITIONS = 128
 
 ACCUMULATORS = {64: 24, 32: 6, 16: 4}
 """Vectors of 16 floats that a loop may carry, by the bytes of a register: there are 32, 16 or (in SSE) 16 of those."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """One query token: its row in q and y, and the positions first..past-1 that it sees."""
-
-    row: str
-    first: str
-    past: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One token and head: its number in the tile, the head's, and where it begins in the queries and in a row of y."""
-
-    number: int
-    token: Token
-    head: str
-    query: tuple[str, str]
-    y: str
 
 
 class Span:

@@ -7,7 +7,7 @@ part ends with the newest position also writes the key and the value there, and 
 
 from sharkpack.templates.kernels.attention import Heads, Output, attended, attention_tag
 from sharkpack.templates.kernels.attention_parts import Parts, room_for_parts
-from sharkpack.templates.kernels.attention_span import Row, Token
+from sharkpack.templates.kernels.attention_rows import Row, Token
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel

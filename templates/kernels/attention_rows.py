@@ -1,0 +1,23 @@
+"""What attention works on: query tokens, and the rows that they make with the heads that share a kv head."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One query token: its row in q and y, and the positions first..past-1 that it sees."""
+
+    row: str
+    first: str
+    past: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One token and head: its number in the tile, the head's, and where it begins in the queries and in a row of y."""
+
+    number: int
+    token: Token
+    head: str
+    query: tuple[str, str]
+    y: str
