@@ -5,12 +5,12 @@ A workgroup is one kv head of one row, or a part of its context. Each rotates th
 part ends with the newest position also writes the key and the value there, and reads them like all others.
 """
 
-from sharkpack.templates.kernels.attention import Heads, Output, attended, attention_tag
+from sharkpack.templates.kernels.attention_heads import Heads, Output, attended, attention_tag
 from sharkpack.templates.kernels.attention_parts import Parts, room_for_parts
 from sharkpack.templates.kernels.attention_rows import Row, Token
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
-from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.kernel import Kernel, number_tag
 from sharkpack.templates.kernels.rope_and_store import LoadHead, head_at, page_and_slot, rotated, store_key_value
 from sharkpack.templates.kernels.rows import inverse_root
 
@@ -38,7 +38,7 @@ def attention_step(
     kd, vd, kvh = cache.key_head_dim, cache.value_head_dim, cache.kv_heads
     inputs = [("q", heads * kd), ("k", kvh * kd), ("v", kvh * vd), ("angles", rope_dim)]
     norms = [] if epsilon is None else [Binding.of(name, f"{kd}xf32") for name in ("q_norm", "k_norm")]
-    normed = "" if epsilon is None else f"_n{epsilon:.6e}".replace(".", "p").replace("-", "m").replace("+", "")
+    normed = "" if epsilon is None else f"_n{number_tag(epsilon)}"
     return Kernel(
         name=f"attention_step_q{heads}_r{rope_dim}_{attention_tag(window, scale, cap)}{normed}_{output}_{cache.tag}",
         bindings=(

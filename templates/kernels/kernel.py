@@ -184,6 +184,11 @@ Sizes = Mapping[tuple[str, int], Size]
 """By the buffer's name and the axis."""
 
 
+def number_tag(value: float) -> str:
+    """A number as a part of a kernel's name."""
+    return f"{value:.6e}".replace(".", "p").replace("-", "m").replace("+", "")
+
+
 def _sized(b: Binding, sizes: Sizes) -> str:
     """A tensor's type with the sizes that it leaves open."""
     dynamic = [sizes[b.name, axis].name for axis, size in enumerate(b.tensor.split("x")) if size == "?"]

@@ -9,7 +9,7 @@ from typing import Literal
 from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
-from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.kernel import Kernel, number_tag
 
 ROWS_EACH = 4
 
@@ -36,7 +36,7 @@ def rms_norm(k: int, epsilon: float, *, output: Output, residual: bool = False, 
         e.each("%origin", e.index(heads), 1, lambda head: _norm_head(e, row, e.mul(head, k), k, epsilon))
 
     extras = ("_residual" if residual else "") + (f"_h{heads}" if heads > 1 else "")
-    name = f"rms_norm{extras}_{output}_k{k}_e{_tag(epsilon)}"
+    name = f"rms_norm{extras}_{output}_k{k}_e{number_tag(epsilon)}"
     inputs = [_rows("x", heads * k), Binding.of("weight", f"{k}xf32")]
     inputs += [_rows("residual", k)] if residual else []
     return _kernel(name, inputs, heads * k, output, body_of_heads if heads > 1 else body)
@@ -133,7 +133,3 @@ def _codes(name: str, k: int) -> Binding:
 def _blocks(name: str, k: int, values: int) -> Binding:
     shape = f"?x{k // 32}x{values}xf32"
     return Binding.of(name, shape, access="write")
-
-
-def _tag(value: float) -> str:
-    return f"{value:.6e}".replace(".", "p").replace("-", "m").replace("+", "")
