@@ -16,7 +16,7 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.attention_parts import room_for_parts
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Linear, RMSNorm, Rows, finer, project
-from sharkpack.templates.recipe import ModelOptions, WeightTable
+from sharkpack.templates.recipe import ModelOptions, WeightTable, is_step
 from sharkpack.templates.rope import row_order
 from sharkpack.templates.shape import Shape
 
@@ -36,10 +36,9 @@ class Batch:
 
     @classmethod
     def of(cls, tokens: Tensor, page_ids: Tensor, start_positions: Tensor, seq_lens: Tensor, shape: Shape) -> "Batch":
-        """tokens [N, S]: S is 1 when decoding, and a symbol, not a number, when prefill is traced."""
-        single = isinstance(tokens.shape[1], int) and tokens.shape[1] == 1
+        """Of tokens [N, S]."""
         room = room_for_parts(shape.heads, shape.head_dim)
-        parts = torch.zeros(tokens.shape[0], room) if single else None
+        parts = torch.zeros(tokens.shape[0], room) if is_step(tokens) else None
         return cls(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens, parts=parts)
 
 

@@ -202,11 +202,17 @@ class CausalModel(torch.nn.Module):
         return self.head(last_rows(x, tokens, start_positions, seq_lens)), cache
 
 
+def is_step(tokens: Tensor) -> bool:
+    """Whether tokens [N, S] are those of a decode step: S is 1, and not a symbol, as where prefill is traced."""
+    each = tokens.shape[1]
+    return isinstance(each, int) and each == 1
+
+
 def last_rows(x: Tensor, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor) -> Tensor:
     """x [N * S, k] -> the row [N, k] of each sequence's last valid token."""
-    count, each = tokens.shape
-    if isinstance(each, int) and each == 1:
+    if is_step(tokens):
         return x
+    count, each = tokens.shape
     at = torch.arange(count, dtype=torch.int64) * each + (seq_lens - 1 - start_positions)
     return torch.index_select(x, 0, at)
 

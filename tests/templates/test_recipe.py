@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable, require_multiple
+from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable, last_rows, require_multiple
 from sharkpack.templates.recipes import RECIPES
 from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight
 from tests.tiny_models import write_tiny_gguf
@@ -149,3 +150,11 @@ def _table(model: CausalModel) -> np.ndarray:
     weight = model.weights["rope.all.fine"]
     assert isinstance(weight, TableWeight)
     return weight.values
+
+
+def test_the_last_rows_of_a_prefill_and_of_a_step() -> None:
+    """Of two sequences padded to four tokens, the row of each one's last; of a step, whose rows those are, all."""
+    x, starts = torch.arange(8.0)[:, None], torch.tensor([10, 0])
+    tokens = torch.zeros(2, 4, dtype=torch.int64)
+    assert last_rows(x, tokens, starts, torch.tensor([12, 4])).flatten().tolist() == [1, 7]
+    assert torch.equal(last_rows(x[:2], tokens[:, :1], starts, starts + 1), x[:2])
