@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET
@@ -40,14 +41,15 @@ ELEMENT_BYTES = {"i8": 1, "i64": 8, "f16": 2, "bf16": 2, "f32": 4}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is timed: tokens of one sequence that are computed at once, and how many came before them."""
+    """What is timed: sequences that are computed together, tokens of each, and how many came before them."""
 
     tokens: int
     context: int
+    batch: int = 1
 
     @property
     def function(self) -> str:
-        return "decode_bs1" if self.tokens == 1 else "prefill_bs1"
+        return f"decode_bs{self.batch}" if self.tokens == 1 else f"prefill_bs{self.batch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +80,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--context", type=int, default=64, metavar="N", help="tokens before this one (default: 64)")
     parser.add_argument("--prompt", type=int, default=1, metavar="N", help="a prefill of so many tokens instead")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="so many sequences together")
     parser.add_argument("--rounds", type=int, default=40, metavar="N")
     found = parser.parse_args(words)
-    call = Call(tokens=found.prompt, context=found.context if found.prompt == 1 else 0)
+    call = Call(tokens=found.prompt, context=found.context if found.prompt == 1 else 0, batch=found.batch)
     print(table(profile(find_model(found.model).path, call, found.threads, found.rounds)))
     return 0
 
 
 def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
     """Write the code and weights of `source` to a temporary folder and time `rounds` calls."""
-    options = BuildOptions(source=str(source), batch_sizes=(1,), targets=(TARGET.id,))
+    options = BuildOptions(source=str(source), batch_sizes=(call.batch,), targets=(TARGET.id,))
     with tempfile.TemporaryDirectory() as folder, open_source(str(source)) as model:
         out, plan = Path(folder), make_plan(model, options)
         program = plan.program()
@@ -108,12 +111,13 @@ def _write_model(plan: BuildPlan, program: Program, folder: Path) -> None:
 
 def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:
     """Options that give the call's arguments in order; those that are arrays are written to `folder`."""
-    pages = -(-(call.context + call.tokens) // plan.options.page_size)
-    arrays = {
-        "tokens": np.arange(call.tokens, dtype=np.int64)[None] % plan.model.vocab_size,
-        "start_positions": np.array([call.context]),
-        "seq_lens": np.array([call.context + call.tokens]),
-        "page_ids": np.arange(1, 1 + pages, dtype=np.int64)[None],
+    each, size = -(-(call.context + call.tokens) // plan.options.page_size), call.batch
+    pages = each * size
+    arrays: dict[str, NDArray[np.int64]] = {
+        "tokens": np.arange(size * call.tokens).reshape(size, -1) % plan.model.vocab_size,
+        "start_positions": np.full(size, call.context),
+        "seq_lens": np.full(size, call.context + call.tokens),
+        "page_ids": np.arange(1, 1 + pages).reshape(size, -1),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)

@@ -1,43 +1,50 @@
 """Reading the packed weight stream (docs/format.md) inside a kernel: codes, scales, minimums."""
 
+from collections.abc import Sequence
+
 from sharkpack.formats.packing import PackedLayout
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 from sharkpack.templates.kernels.halves import F16, widen
 from sharkpack.templates.kernels.lookup import lookup16
 from sharkpack.templates.kernels.streams import Stream
 
+HALVES = (0, 1)
+"""A block of 32 k is two halves of 16, each of four vectors of codes."""
 
-def unpack_block(e: Emitter, layout: PackedLayout, block: Stream) -> list[str]:
-    """The eight vectors [16 rows][4 k] of the 16 x 32 block at the head of a stream: unsigned codes, or what a table
-    has for them, less its lowest value."""
-    codes = _codes(e, layout, block)
+
+def unpack_block(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int] = HALVES) -> list[str]:
+    """The four vectors [16 rows][4 k] of each of these halves of the 16 x 32 block at the head of a stream: unsigned
+    codes, or what a table has for them, less its lowest value."""
+    codes = _codes(e, layout, block, halves)
     if layout.values is None:
         return codes
     lifted = [value - min(layout.values) for value in layout.values]
     return [lookup16(e, code, lifted * (16 // len(lifted))) for code in codes]
 
 
-def _codes(e: Emitter, layout: PackedLayout, block: Stream) -> list[str]:
+def _codes(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int]) -> list[str]:
+    groups = [4 * half + g for half in halves for g in range(4)]
     if layout.bits == 8:
-        return [block.load(e, 64 * g, 64) for g in range(8)]
-    codes = _pairs_of_bits(e, block) if layout.bits < 4 else _nibbles(e, block)
+        return [block.load(e, 64 * g, 64) for g in groups]
+    codes = _pairs_of_bits(e, block, halves) if layout.bits < 4 else _nibbles(e, block, halves)
     if layout.has_bit_plane:
-        return [_with_top_bit(e, code, layout, block, g) for g, code in enumerate(codes)]
+        return [_with_top_bit(e, code, layout, block, g) for g, code in zip(groups, codes, strict=True)]
     if layout.bits == 6:
-        return [e.op(f"arith.ori {c}, {h} : {I8}") for c, h in zip(codes, _top_pairs(e, layout, block), strict=True)]
+        top = _top_pairs(e, layout, block, halves)
+        return [e.op(f"arith.ori {c}, {h} : {I8}") for c, h in zip(codes, top, strict=True)]
     return codes
 
 
-def _nibbles(e: Emitter, block: Stream) -> list[str]:
+def _nibbles(e: Emitter, block: Stream, halves: Sequence[int]) -> list[str]:
     pairs = [block.load(e, 64 * p, 64) for p in range(4)]
     fifteen, four = e.integers(15, I8), e.integers(4, I8)
-    low = [e.op(f"arith.andi {pair}, {fifteen} : {I8}") for pair in pairs]
-    return low + [e.op(f"arith.shrui {pair}, {four} : {I8}") for pair in pairs]
+    parts = [("andi", fifteen), ("shrui", four)]
+    return [e.op(f"arith.{name} {p}, {by} : {I8}") for name, by in (parts[half] for half in halves) for p in pairs]
 
 
-def _pairs_of_bits(e: Emitter, block: Stream) -> list[str]:
+def _pairs_of_bits(e: Emitter, block: Stream, halves: Sequence[int]) -> list[str]:
     found = []
-    for half in range(2):
+    for half in halves:
         plane = block.load(e, 64 * half, 64)
         found.append(e.op(f"arith.andi {plane}, {e.integers(3, I8)} : {I8}"))
         for shift in (2, 4):
@@ -56,9 +63,9 @@ def _with_top_bit(e: Emitter, code: str, layout: PackedLayout, block: Stream, gr
     return e.op(f"arith.select {bits}, {grown}, {code} : vector<64xi1>, {I8}")
 
 
-def _top_pairs(e: Emitter, layout: PackedLayout, block: Stream) -> list[str]:
+def _top_pairs(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int]) -> list[str]:
     found = []
-    for half in range(2):
+    for half in halves:
         plane = block.load(e, layout.plane_offset + 64 * half, 64)
         four, two, mask = e.integers(4, I8), e.integers(2, I8), e.integers(48, I8)
         moved = [f"shli {plane}, {four}", f"shli {plane}, {two}", None, f"shrui {plane}, {two}"]

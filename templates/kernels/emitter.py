@@ -79,6 +79,13 @@ class Emitter:
         text = f'llvm.inline_asm "", "=v,0" {value} : ({type}) -> {type}'
         return self.constants.setdefault(text, f"%c{len(self.constants)}")
 
+    def opaque(self, index: str) -> str:
+        """An index that the compiler knows nothing about: what is added to it is added where it is used, in the
+        instruction that loads, instead of being kept in a register of its own."""
+        word = self.op(f"arith.index_cast {index} : index to i64")
+        word = self.op(f'llvm.inline_asm "", "=r,0" {word} : (i64) -> i64')
+        return self.op(f"arith.index_cast {word} : i64 to index")
+
     def keep_order(self) -> None:
         """Loads and prefetches before this stay before those after it; no instruction."""
         self.do('llvm.inline_asm has_side_effects "", "~{memory}" : () -> ()')

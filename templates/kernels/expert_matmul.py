@@ -57,8 +57,8 @@ class _ExpertMatmul:
         wide, k, n = self.k * (self.top_k if self.each_choice else 1), self.k, self.n
         found = [Binding.of("weight", f"{self.bytes}xi8")]
         if self.quantized:
-            found.append(Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{wide}xi8"))
-            found.append(Binding(name="scales", memref=f"?x{k // 32}x{SIZE}xf32", tensor=f"?x{wide // 32}x{SIZE}xf32"))
+            found.append(Binding(name="codes", memref="?xi32", tensor=f"?x{wide}xi8"))
+            found.append(Binding(name="scales", memref="?xf32", tensor=f"?x{wide // 32}x{SIZE}xf32"))
         else:
             found.append(Binding(name="x", memref=f"?x{k}xf32", tensor=f"?x{wide}xf32"))
         found.append(Binding.of("chosen", f"?x{self.top_k}xi64"))

@@ -26,8 +26,8 @@ def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: s
         bindings=(
             Binding.of("gate", f"{writer.bytes[0]}xi8"),
             Binding.of("up", f"{writer.bytes[1]}xi8"),
-            Binding(name="x_codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
-            Binding.of("x_scales", f"?x{k // 32}x{SIZE}xf32"),
+            Binding(name="x_codes", memref="?xi32", tensor=f"?x{k}xi8"),
+            Binding(name="x_scales", memref="?xf32", tensor=f"?x{k // 32}x{SIZE}xf32"),
             *quantized_outputs(n),
         ),
         dimensions={"rows": ("x_codes", 0)},
@@ -69,14 +69,15 @@ class _GatedMatmul:
         self.tiles.for_rows(e, "%group_x", outputs, last)
 
     def _products(self, e: Emitter, tiles: list[str], tokens: list[str]) -> tuple[list[str], list[str]]:
-        """[tile][token] of the gate and of `up`; side by side where one token leaves the registers to both."""
+        """[tile][token] of the gate and of `up`; side by side where they are packed alike."""
         streams = [
             [Stream(name, e.mul(tile, nbytes // self.tiles.count)) for tile in tiles]
             for name, nbytes in zip(("gate", "up"), self.bytes, strict=True)
         ]
-        if self.alike and len(tokens) == 1:
+        if self.alike and (len(tokens) == 1 or e.isa.weight_tiles == 2):
             both = self.products[0].along_k(e, [*streams[0], *streams[1]], tokens)
-            return both[: len(tiles)], both[len(tiles) :]
+            half = len(both) // 2
+            return both[:half], both[half:]
         gate, up = (p.along_k(e, mine, tokens) for p, mine in zip(self.products, streams, strict=True))
         return gate, up
 

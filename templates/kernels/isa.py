@@ -14,10 +14,13 @@ class Isa:
     dot: how products of unsigned codes and signed bytes are summed into 32 bits: four at a time (VNNI; Arm's sdot, of
         signed codes, and usdot), two at a time into 16 bits (maddubs), or plain integer arithmetic.
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
-    token_tiles: how many tokens take one tile of weights together, as many as fit the registers first.
-    prefetch_bytes: how far ahead of the products the weights are asked for. With several, each line is asked for again
-        as it comes nearer: what reads ahead in x86 cores goes by what it sees asked for, and brings up to a third more
-        than when it is asked once (docs/profile.md).
+    token_tiles: how many tokens take a tile of weights together, as many as fit the registers first.
+    weight_tiles: how many tiles those tokens take together: with two, each activation is loaded once for both.
+    prefetch_bytes: how far ahead of a single token's products the weights are asked for. With several, each line is
+        asked for again as it comes nearer: what reads ahead in x86 cores goes by what it sees asked for, and brings up
+        to a third more than when it is asked once (docs/profile.md).
+    prefetch_together: how far ahead of several tokens' products the weights are asked for, once: those have no
+        instructions to spare.
     """
 
     name: str
@@ -27,7 +30,9 @@ class Isa:
     shuffle: Literal["none", "pshufb", "tbl"]
     converts_halves: bool = True
     token_tiles: tuple[int, ...] = (4,)
+    weight_tiles: Literal[1, 2] = 1
     prefetch_bytes: tuple[int, ...] = (1024,)
+    prefetch_together: int = 1024
 
 
 # Each touch is an instruction: kernels whose products take more of them have fewer to spare.
@@ -36,9 +41,35 @@ _NEXT_2_KIB, _NEXT_4_KIB, _NEXT_4_5_KIB = (tuple(range(furthest, 0, -512)) for f
 PORTABLE = Isa(name="portable", register_bytes=16, fma=True, dot="portable", shuffle="none")
 
 SSSE3 = Isa(name="ssse3", register_bytes=16, fma=False, converts_halves=False, dot="maddubs", shuffle="pshufb")
-AVX2 = Isa(name="avx2", register_bytes=32, fma=True, dot="maddubs", shuffle="pshufb", prefetch_bytes=_NEXT_2_KIB)
-AVX_VNNI = Isa(name="avxvnni", register_bytes=32, fma=True, dot="vnni", shuffle="pshufb", prefetch_bytes=_NEXT_4_KIB)
-AVX512 = Isa(name="avx512", register_bytes=64, fma=True, dot="maddubs", shuffle="pshufb", prefetch_bytes=_NEXT_4_5_KIB)
+AVX2 = Isa(
+    name="avx2",
+    register_bytes=32,
+    fma=True,
+    dot="maddubs",
+    shuffle="pshufb",
+    prefetch_bytes=_NEXT_2_KIB,
+    prefetch_together=2048,
+)
+AVX_VNNI = Isa(
+    name="avxvnni",
+    register_bytes=32,
+    fma=True,
+    dot="vnni",
+    shuffle="pshufb",
+    prefetch_bytes=_NEXT_4_KIB,
+    prefetch_together=4096,
+)
+AVX512 = Isa(
+    name="avx512",
+    register_bytes=64,
+    fma=True,
+    dot="maddubs",
+    shuffle="pshufb",
+    token_tiles=(8, 4),
+    weight_tiles=2,
+    prefetch_bytes=_NEXT_4_5_KIB,
+    prefetch_together=4096,
+)
 AVX512_VNNI = Isa(
     name="avx512vnni",
     register_bytes=64,
@@ -46,7 +77,9 @@ AVX512_VNNI = Isa(
     dot="vnni",
     shuffle="pshufb",
     token_tiles=(8, 4),
+    weight_tiles=2,
     prefetch_bytes=_NEXT_4_5_KIB,
+    prefetch_together=4096,
 )
 
 NEON = Isa(name="neon", register_bytes=16, fma=True, dot="portable", shuffle="tbl")

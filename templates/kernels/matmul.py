@@ -56,17 +56,17 @@ def joint_matmul(parts: Sequence["Product"]) -> Kernel:
 
 
 def activation_bindings(k: int, activations: Activations) -> list[Binding]:
-    """x [rows, k] as products read it: float32, or int8 codes with their scales (and remainders with their sums)."""
+    """x [rows, k] as products read it: float32, or int8 codes with their scales (and remainders with their sums), which
+    are addressed from one row to the next (activations.py)."""
     if activations == "float32":
         return [Binding.of("x", f"?x{k}xf32")]
     found = [
-        Binding(name="codes", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"),
-        Binding.of("scales", f"?x{k // 32}x{SIZE}xf32"),
+        Binding(name="codes", memref="?xi32", tensor=f"?x{k}xi8"),
+        Binding(name="scales", memref="?xf32", tensor=f"?x{k // 32}x{SIZE}xf32"),
     ]
     if activations == "int8_remainder":
-        sums = f"?x{k // 32}x2xf32"
-        found.append(Binding(name="remainders", memref=f"?x{k // 4}xi32", tensor=f"?x{k}xi8"))
-        found.append(Binding.of("remainder_sums", sums))
+        found.append(Binding(name="remainders", memref="?xi32", tensor=f"?x{k}xi8"))
+        found.append(Binding(name="remainder_sums", memref="?xf32", tensor=f"?x{k // 32}x2xf32"))
     return found
 
 

@@ -62,8 +62,9 @@ class RowTiles:
         outputs: Callable[[list[str], str, int], None],
         last: Callable[[str, str], None] | None = None,
     ) -> None:
-        """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with one
-        tile, so that its codes are unpacked once for them all; for those left over, with several tiles.
+        """Have `outputs(tiles, token, tokens)` written for all rows: for as many tokens as fit the registers with a
+        tile or two (`Isa.weight_tiles`), so that codes are unpacked once for them all; for those left over, with
+        several tiles.
 
         last: written as `last(tile, token)` of every `unit` tiles of the tokens left over, once the products of all of
             the workgroup's tiles are there.
@@ -74,19 +75,22 @@ class RowTiles:
             over = e.op(f"arith.remui {left}, {e.index(size)} : index")
             ends.append(e.op(f"arith.subi %rows, {over} : index"))
 
-        def together(tile: str, size: int) -> Callable[[str], None]:
-            return lambda token: outputs([tile], token, size)
+        def together(tiles: list[str], size: int) -> Callable[[str], None]:
+            return lambda token: outputs(tiles, token, size)
 
-        def many_tokens(tile: str) -> None:
+        def many_tokens(tiles: list[str]) -> None:
             for size, begin, end in zip(e.isa.token_tiles, ends, ends[1:], strict=False):
-                e.each(begin, end, size, together(tile, size))
+                e.each(begin, end, size, together(tiles, size))
 
         def single_tokens(tiles: list[str]) -> None:
             e.each(ends[-1], "%rows", 1, lambda token: outputs(tiles, token, 1))
 
         first = e.mul(group, self.each)
         past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.count)}, {e.add(first, self.each)} : index")
-        e.each(first, past, 1, many_tokens)
+        if min(self.streams, e.isa.weight_tiles) == 2:
+            self._pairs(e, group, many_tokens)
+        else:
+            e.each(first, past, 1, lambda tile: many_tokens([tile]))
         self.side_by_side(e, group, single_tokens)
         if last:
             e.each(first, past, self.unit, lambda tile: e.each(ends[-1], "%rows", 1, lambda token: last(tile, token)))
@@ -105,6 +109,17 @@ class RowTiles:
         if left_over < self.count:
             rest = e.index(left_over), e.index(self.count)
             e.branch(self._is_last(e, group), lambda: e.each(*rest, 1, lambda tile: write([tile])))
+
+    def _pairs(self, e: Emitter, group: str, write: Callable[[list[str]], None]) -> None:
+        """As `side_by_side`, in one loop: with a tile left over comes one that another pair has, too, and is computed
+        again to the same values."""
+        each = self.each // 2
+        first = e.mul(group, each)
+        past = e.minimum(e.add(first, each), e.index(self.part))
+        if self.count % 2:
+            past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.part + 1)}, {past} : index")
+        end = self.count - 1
+        e.each(first, past, 1, lambda i: write([i, e.minimum(e.add(i, self.part), e.index(end))]))
 
     def _is_last(self, e: Emitter, group: str) -> str:
         return e.op(f"arith.cmpi eq, {group}, {e.index(self.groups - 1)} : index")

@@ -42,11 +42,13 @@ class Stream:
         e.do(f"memref.prefetch %{self.weight}[{at}], read, locality<3>, data : {e.memref(self.weight)}")
 
     def ask_ahead_for_first(self, e: Emitter, lines: range, token: str) -> None:
-        """Ask for what is some way ahead of these lines, if `token` is the first: the others find it in a cache."""
+        """Ask for what is some way ahead of these lines, if `token` is the first: the others find it in a cache.
+
+        Once: products of several tokens have no instructions to spare for more, and read no faster for it.
+        """
 
         def ask() -> None:
-            for distance in e.isa.prefetch_bytes:
-                for line in lines:
-                    self._ask(e, e.add(self.at, CACHE_LINE * line + distance))
+            for line in lines:
+                self._ask(e, e.add(self.at, CACHE_LINE * line + e.isa.prefetch_together))
 
         e.branch(e.op(f"arith.cmpi eq, {token}, %origin : index"), ask)

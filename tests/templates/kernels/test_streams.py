@@ -6,15 +6,15 @@ from pathlib import Path
 import iree.compiler as compiler
 
 from sharkpack.templates.kernels.emitter import Emitter
-from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE
+from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE, Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import matmul
 from sharkpack.templates.kernels.streams import Stream
 from tests.templates.kernel_runner import FLAGS, module_text
 
 
-def _emitter() -> Emitter:
-    e = Emitter(PORTABLE)
+def _emitter(isa: Isa = PORTABLE) -> Emitter:
+    e = Emitter(isa)
     e.memrefs["w"] = "memref<4096xi8>"
     return e
 
@@ -46,11 +46,12 @@ def test_what_is_asked_for_moves_with_the_stream() -> None:
     assert [line.split(" = ")[1].split(",")[0] for line in e.lines] == ["arith.addi %at", "arith.addi %ahead"]
 
 
-def test_only_the_first_of_many_tokens_asks() -> None:
-    e = _emitter()
+def test_only_the_first_of_many_tokens_asks_and_once() -> None:
+    e = _emitter(AVX512_VNNI)
     Stream("w", "%at").ask_ahead_for_first(e, range(3), "%token")
     assert "arith.cmpi eq, %token, %origin" in e.lines[0]
-    assert len(_kinds(e)) == 3 * len(PORTABLE.prefetch_bytes)
+    assert _kinds(e) == ["memref.prefetch"] * 3
+    assert len(AVX512_VNNI.prefetch_bytes) > 1
 
 
 def _assembly(kernel: Kernel, folder: Path) -> list[str]:
@@ -72,6 +73,16 @@ def test_the_compiler_leaves_each_load_behind_what_it_asks_for(tmp_path: Path) -
     assert len(single) >= 34
     # Of several tokens, the first asks for a block's lines at once.
     assert longest <= 9 * touches
+
+
+def test_the_activations_of_several_tokens_are_loaded_once_for_two_tiles(tmp_path: Path) -> None:
+    """The products of a single token have a load each; there are few of those."""
+    lines = _assembly(matmul(32, 896, "q8_0", "int8", bias=False, residual=False), tmp_path)
+    dots = [line for line in lines if line.startswith("vpdpbusd")]
+    loads = [line for line in dots if "{1to16}" in line]
+    loads += [line for line in lines if line.startswith("vpbroadcastd") and "(%r" in line]
+    assert len(dots) >= 2 * 8 * (8 + 4)
+    assert len(loads) < 0.6 * len(dots)
 
 
 def test_a_kernel_that_reads_more_than_a_cache_holds_writes_past_it(tmp_path: Path) -> None:
