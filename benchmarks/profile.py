@@ -104,7 +104,7 @@ def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
 
 
 def _write_model(plan: BuildPlan, program: Program, folder: Path) -> None:
-    (folder / MODULE).write_bytes(compile_cached(program.link(TARGET.isa), TARGET, CompileCache.of_user())[0])
+    (folder / MODULE).write_bytes(compile_cached(program, TARGET, CompileCache.of_user())[0])
     with (folder / PARAMETERS).open("wb") as file, SilentProgress().step("weights") as done:
         write_parameters(plan.parameters, file, plan.model, plan.source, done)
 

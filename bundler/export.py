@@ -75,10 +75,9 @@ def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: S
         program = plan.program()
     for target in plan.targets:
         with steps(f"compile {target.id}"):
-            text = program.link(target.isa)
             programs[target.id] = f"{target.id}.mlir" if program.kernels else PROGRAM
-            (out / programs[target.id]).write_text(text, encoding="utf-8")
-            (out / _module(target.id)).write_bytes(compile_cached(text, target, cache)[0])
+            (out / programs[target.id]).write_text(program.link(target.isa), encoding="utf-8")
+            (out / _module(target.id)).write_bytes(compile_cached(program, target, cache)[0])
     return programs
 
 

@@ -34,13 +34,18 @@ def make_modules(plan: BuildPlan, cache: CompileCache | None, steps: Steps) -> l
     return [found[target.id] or _make(program, target, cache, key, steps) for target in plan.targets]
 
 
-def compile_cached(text: str, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:
-    """A linked program's module for a target, the key that the cache has it under, and whether it was there."""
+def compile_cached(program: Program, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:
+    """A program's module for a target, the key that the cache has it under, and whether it was there.
+
+    What a recipe's trace and our kernels become is not verified at each step: tests are for that. A program of somebody
+    else is, and has none of our kernels.
+    """
+    text = program.link(target.isa)
     key = module_key(text, target)
     code = None if cache is None else cache.get(key)
     if code is not None:
         return code, key, True
-    code = compile_module(text, target)
+    code = compile_module(text, target, verify=not program.kernels)
     if cache is not None:
         cache.put(key, code, f"code for {target.id}")
     return code, key, False
@@ -72,7 +77,7 @@ def _make(
     assert program is not None
     with steps(f"compile {target.id}"):
         start = time.perf_counter()
-        code, key, cached = compile_cached(program.link(target.isa), target, cache)
+        code, key, cached = compile_cached(program, target, cache)
         if cache is not None and program_key is not None:
             cache.put(target_key(program_key, target), key.encode("ascii"), f"which code a model has for {target.id}")
         return Module(target=target, code=code, seconds=time.perf_counter() - start, cached=cached)

@@ -91,9 +91,9 @@ class _Kept:
 
     def __init__(self, e: Emitter, tiles: RowTiles) -> None:
         self.e, self.singles = e, e.isa.token_tiles[-1]
-        self.first = e.mul("%group_x", tiles.each)
+        self.first = tiles.first(e, "%group_x")
         for name in ("gates", "ups"):
-            e.scratch(name, f"{tiles.each * self.singles}x16xf32")
+            e.scratch(name, f"{tiles.most * self.singles}x16xf32")
         e.scratch("line_codes", f"1x{4 * tiles.unit}xi32")
         e.scratch("line_scales", f"1x{tiles.unit // 2}x{SIZE}xf32")
 

@@ -14,7 +14,7 @@ from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.products import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.streams import Stream
-from sharkpack.templates.kernels.workgroups import best_size
+from sharkpack.templates.kernels.workgroups import SIZES, best
 
 Activations = Literal["float32", "int8", "int8_remainder"]
 
@@ -39,7 +39,7 @@ def joint_matmul(parts: Sequence["Product"]) -> Kernel:
     nbytes = sum(part.bytes for part in parts)
     for part in parts:
         part.tiles = RowTiles(part.n, part.bytes, nbytes)
-    together = best_size(lambda size: [group for part in parts for group in part.tiles.groups_of(size)])
+    together = best(SIZES, lambda size: [group for part in parts for group in part.tiles.groups_of(size)])
     for part in parts:
         part.tiles.resize(together)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sharkpack.templates.kernels.emitter import Emitter
-from sharkpack.templates.kernels.workgroups import best_size
+from sharkpack.templates.kernels.workgroups import Shares, best, choices, even
 
 MOST_TILES = 32
 """Of a workgroup: some kernels keep their tiles' sums on the stack, of which the compiler grants 32 KiB."""
@@ -22,7 +22,7 @@ before it is written, and while a fetch is on its way amid the streams of weight
 class RowTiles:
     """The tiles of `n` outputs whose weights are `nbytes` altogether; the last may be a part of a tile.
 
-    Workgroups have the size that suits a kernel that reads nothing else; see `resize`.
+    Workgroups have the sizes that suit a kernel that reads nothing else; see `resize`.
     kernel_bytes: what all workgroups of the kernel read, when that is more than this weight.
     weights: how many weights a tile is read of side by side, each of them a stream.
     unit: a workgroup has a multiple of so many tiles (the last one what is left).
@@ -35,25 +35,37 @@ class RowTiles:
         self.fill_caches = (kernel_bytes or nbytes) >= CACHE_BYTES
         self.unit, self.streams = unit, max(1, STREAMS // weights)
         self.part = self.count // self.streams
-        self.resize(best_size(self.groups_of))
+        self.units = -(-self.part * self.streams // unit)
+        self.unit_bytes = unit * nbytes / self.count
+        self.shares = best(choices(self.units, self.unit_bytes, MOST_TILES // unit), self._bytes)
+
+    @property
+    def groups(self) -> int:
+        return self.shares.groups
+
+    @property
+    def most(self) -> int:
+        """Tiles of a workgroup, but for one that is left over."""
+        return self.shares.most * self.unit
 
     def resize(self, group_bytes: int) -> None:
         """Have workgroups that read so much, more or less."""
-        self.each = self._each(group_bytes)
-        self.groups = self._count(self.each)
+        self.shares = self._even(group_bytes)
 
-    def groups_of(self, group_bytes: int) -> list[int]:
+    def groups_of(self, group_bytes: int) -> list[float]:
         """What each workgroup would read, if they were resized."""
-        each, tile = self._each(group_bytes), self.nbytes // self.count
-        groups = self._count(each)
-        return [tile * each] * (groups - 1) + [tile * (self.count - each * (groups - 1))]
+        return self._bytes(self._even(group_bytes))
 
-    def _each(self, group_bytes: int) -> int:
-        share = group_bytes * self.count / self.nbytes
-        return min(MOST_TILES, max(self.unit, round(share / self.unit) * self.unit))
+    def _even(self, group_bytes: int) -> Shares:
+        return even(self.units, min(MOST_TILES // self.unit, max(1, round(group_bytes / self.unit_bytes))))
 
-    def _count(self, each: int) -> int:
-        return max(1, -(-self.part * self.streams // each))
+    def _bytes(self, shares: Shares) -> list[float]:
+        found = [self.unit_bytes * size for size in shares.sizes(self.units)[:-1]]
+        return [*found, self.nbytes - sum(found)]
+
+    def first(self, e: Emitter, group: str) -> str:
+        """The first tile of a workgroup in each stream, counted from the stream's first."""
+        return e.mul(self.shares.first(e, group), self.unit // self.streams)
 
     def for_rows(
         self,
@@ -85,8 +97,8 @@ class RowTiles:
         def single_tokens(tiles: list[str]) -> None:
             e.each(ends[-1], "%rows", 1, lambda token: outputs(tiles, token, 1))
 
-        first = e.mul(group, self.each)
-        past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.count)}, {e.add(first, self.each)} : index")
+        first, past = (e.mul(self.first(e, at), self.streams) for at in (group, e.add(group, 1)))
+        past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.count)}, {past} : index")
         if min(self.streams, e.isa.weight_tiles) == 2:
             self._pairs(e, group, many_tokens)
         else:
@@ -101,9 +113,7 @@ class RowTiles:
         A stream is a part of all tiles, and a run of memory that goes on in the next workgroup: the hardware reads
         ahead of it, and what was asked for beyond the end of one workgroup is there for the next.
         """
-        each = self.each // self.streams
-        first = e.mul(group, each)
-        past = e.minimum(e.add(first, each), e.index(self.part))
+        first, past = self._run(e, group)
         e.each(first, past, 1, lambda i: write([e.add(i, stream * self.part) for stream in range(self.streams)]))
         left_over = self.part * self.streams
         if left_over < self.count:
@@ -113,13 +123,15 @@ class RowTiles:
     def _pairs(self, e: Emitter, group: str, write: Callable[[list[str]], None]) -> None:
         """As `side_by_side`, in one loop: with a tile left over comes one that another pair has, too, and is computed
         again to the same values."""
-        each = self.each // 2
-        first = e.mul(group, each)
-        past = e.minimum(e.add(first, each), e.index(self.part))
+        first, past = self._run(e, group)
         if self.count % 2:
             past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.part + 1)}, {past} : index")
         end = self.count - 1
         e.each(first, past, 1, lambda i: write([i, e.minimum(e.add(i, self.part), e.index(end))]))
+
+    def _run(self, e: Emitter, group: str) -> tuple[str, str]:
+        """The first tile of a workgroup in each stream, and the one past its last."""
+        return self.first(e, group), e.minimum(self.first(e, e.add(group, 1)), e.index(self.part))
 
     def _is_last(self, e: Emitter, group: str) -> str:
         return e.op(f"arith.cmpi eq, {group}, {e.index(self.groups - 1)} : index")

@@ -33,6 +33,12 @@ def test_the_same_text_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.
     assert str(Path.home()).encode() not in first
 
 
+def test_verifying_changes_no_byte() -> None:
+    """Nor in a model: tests/end_to_end/test_export.py has iree-compile, which verifies, make a bundle's code again."""
+    target = TARGETS["x86-64-v3"]
+    assert compile_module(ADD, target, verify=False) == compile_module(ADD, target)
+
+
 def test_every_target_compiles() -> None:
     assert all(compile_module(ADD, target) for target in (TARGETS["aarch64"], TARGETS["x86-64-v4-vnni"]))
 
@@ -43,11 +49,12 @@ def test_flags_are_the_targets_and_the_reproducible_ones() -> None:
     assert "--iree-llvmcpu-debug-symbols=false" in flags_of(target)
 
 
-def test_a_failure_is_one_line_and_keeps_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_failure_is_one_line_and_keeps_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verify: bool) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     broken = ADD.replace("arith.addf", "arith.addx")
     with pytest.raises(SharkpackError) as error:
-        compile_module(broken, TARGETS["x86-64-v2"])
+        compile_module(broken, TARGETS["x86-64-v2"], verify=verify)
     message = str(error.value)
     assert "\n" not in message
     assert message.startswith("iree-compile failed for target x86-64-v2: ")

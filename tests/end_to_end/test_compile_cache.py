@@ -53,7 +53,7 @@ def folder(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def compiler(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plays the compiler, fast."""
     code = _module(_outputs(filled)[0])
-    monkeypatch.setattr("sharkpack.bundler.modules.compile_module", lambda text, target: code)
+    monkeypatch.setattr("sharkpack.bundler.modules.compile_module", lambda text, target, *, verify: code)
 
 
 def _outputs(cache: Path) -> list[Path]:
