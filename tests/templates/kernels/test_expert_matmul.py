@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sharkpack.formats.packing import LAYOUTS
+from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.row_tiles import STREAMS, RowTiles
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import Matrix, error, random_matrix
 
@@ -102,6 +103,6 @@ def test_experts_that_are_not_chosen_are_not_read() -> None:
 def test_an_experts_work_is_shared_out_completely() -> None:
     for n, k in ((16, 256), (80, 256), (768, 2048), (14336, 4096)):
         kernel = expert_matmul(8, 2, n, k, "q4_1", "int8", each_choice=False)
-        tiles, groups = n // 16, kernel.groups // 2
-        each = -(-tiles // groups)
-        assert groups * each >= tiles > (groups - 1) * each
+        tiles = RowTiles(n, packed_nbytes(LAYOUTS["q4_1"], (n, k)))
+        assert kernel.groups == 2 * tiles.groups
+        assert tiles.unit * sum(tiles.shares.sizes(tiles.units)) + n // 16 % STREAMS == n // 16
