@@ -5,6 +5,7 @@ Knows the ABI (formats.manifest.Signature); does not know what the rows mean or 
 
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import iree.runtime as rt
@@ -17,6 +18,7 @@ from sharkpack.formats.manifest import Signature, TargetInfo
 from sharkpack.runtime_shim.arguments import Arguments, Row
 from sharkpack.runtime_shim.loading import load_modules
 from sharkpack.runtime_shim.memory import use_huge_pages
+from sharkpack.runtime_shim.waiting import Patience
 from sharkpack.runtime_shim.weight_mapper import WeightMapper
 
 Entry = Literal["prefill", "decode"]
@@ -139,6 +141,7 @@ class _Native:
             raise SharkpackError(f"{target.path} does not load: {reason}") from error
         self._find_functions(archive.manifest.signature, target)
         self._mapper = WeightMapper(archive) if target.driver == "local" else None
+        self._patience = Patience() if target.driver == "local" else nullcontext()
 
     def allocate(self, signature: Signature, cache_pages: int, prefill_chunk: int) -> None:
         """The cache (memory that nothing touches until a program writes it) and the argument buffers."""
@@ -197,7 +200,8 @@ class _Native:
             inputs.push_ref(argument)
         self._result = None
         try:
-            self._context.invoke(self._functions[name], inputs, outputs)
+            with self._patience:
+                self._context.invoke(self._functions[name], inputs, outputs)
         except RuntimeError as error:
             raise SharkpackError(f"{name} failed: {' '.join(str(error).split())}") from error
         return outputs
