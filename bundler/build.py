@@ -31,7 +31,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
         sha256 = Aside(source.sha256)
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
-            plan = make_plan(source if quantized is None else quantized.model, options)
+            plan = make_plan(source if quantized is None else quantized.model, options, cache)
         modules = make_modules(plan, cache, steps)
         if quantized is not None:
             quantized.measure(steps)

@@ -1,13 +1,16 @@
 """Runs iree-compile: linked MLIR text in, a vmfb out, with the same bytes every time. Knows flags, not models."""
 
 import functools
+import importlib.util
+import os
 import platform
 import re
+import shlex
+import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-
-import iree.compiler as iree_compiler
-from iree.compiler.tools.binaries import CompilerToolError
 
 from sharkpack.bundler.targets import Target
 from sharkpack.formats.errors import SharkpackError
@@ -35,8 +38,8 @@ def compile_module(text: str, target: Target, *, verify: bool = True) -> bytes:
     """
     flags = [*flags_of(target), *([] if verify else [UNVERIFIED])]
     try:
-        return bytes(iree_compiler.compile_str(text, extra_args=flags))
-    except CompilerToolError as error:
+        return _compile(text, flags)
+    except _CompilerError as error:
         if not verify:
             return compile_module(text, target)
         raise SharkpackError(_explain(str(error), text, target)) from error
@@ -63,9 +66,36 @@ def host_cpu() -> tuple[str, frozenset[str]]:
     """(architecture, features in LLVM's names) of this machine, as the compiler sees it."""
     flags = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
     flags += ["--iree-llvmcpu-target-cpu=host", "--compile-to=flow"]
-    text = iree_compiler.compile_str("util.func public @empty() { util.return }", extra_args=flags).decode()
+    text = _compile("util.func public @empty() { util.return }", flags).decode()
     listed = re.search(r'cpu_features = "([^"]*)"', text)
     names = listed.group(1).split(",") if listed else []
     machine = platform.machine().lower()
     architecture = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     return architecture, frozenset(name[1:] for name in names if name.startswith("+"))
+
+
+class _CompilerError(Exception):
+    """The compiler's diagnostics, and how it was called."""
+
+
+def _compile(text: str, flags: Iterable[str]) -> bytes:
+    command = [_program(), "-", *flags, "--mlir-print-op-on-diagnostic=false"]
+    done = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise _CompilerError(
+            f"{done.stderr.decode(errors='replace')}\nexit status {done.returncode} of {shlex.join(command)}\n"
+        )
+    return done.stdout
+
+
+@functools.cache
+def _program() -> str:
+    """Where iree-compile is: in IREE_TOOL_PATH, or in its package, which is not imported. That takes longer than to
+    ask it for this machine's CPU."""
+    package = importlib.util.find_spec("iree.compiler")
+    own = [] if package is None else [f"{folder}/_mlir_libs" for folder in package.submodule_search_locations or ()]
+    places = [place for place in (*os.environ.get("IREE_TOOL_PATH", "").split(os.pathsep), *own) if place]
+    found = shutil.which("iree-compile", path=os.pathsep.join(places))
+    if found is None:
+        raise SharkpackError(f"no iree-compile in {', '.join(places)}: pip install 'sharkpack[build]'")
+    return found

@@ -10,7 +10,6 @@ from sharkpack.bundler.plan import BuildPlan
 from sharkpack.bundler.program import Program
 from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.targets import Target
-from sharkpack.templates.recipe import CausalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,8 @@ class Module:
 
 def make_modules(plan: BuildPlan, cache: CompileCache | None, steps: Steps) -> list[Module]:
     """One module for each target of the plan; without a `cache`, all of them made anew."""
-    key = None if cache is None else _program_key(plan)
+    state = None if cache is None else plan.model.state  # MLIR text has none: it is its own key
+    key = None if state is None else program_key(state, plan.options, plan.batch_sizes)
     found = {target.id: _find(cache, key, target) for target in plan.targets}
     program = None
     if None in found.values():
@@ -49,13 +49,6 @@ def compile_cached(program: Program, target: Target, cache: CompileCache | None)
     if cache is not None:
         cache.put(key, code, f"code for {target.id}")
     return code, key, False
-
-
-def _program_key(plan: BuildPlan) -> str | None:
-    """None of MLIR text, which is its own key."""
-    if not isinstance(plan.model, CausalModel):
-        return None
-    return program_key(plan.model, plan.options, plan.batch_sizes)
 
 
 def _find(cache: CompileCache | None, program: str | None, target: Target) -> Module | None:

@@ -3,13 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from sharkpack.bundler.compile_cache import CompileCache
 from sharkpack.bundler.compiler import host_cpu
 from sharkpack.bundler.custom.mlir_abi import check_abi
 from sharkpack.bundler.custom.mlir_program import MlirProgram
-from sharkpack.bundler.custom.model import MlirModel, build_custom
+from sharkpack.bundler.custom.outline import outline_program
 from sharkpack.bundler.growth import growth_notes
 from sharkpack.bundler.options import DEFAULT_BATCH_SIZES, DEFAULT_CONTEXT, BuildOptions
-from sharkpack.bundler.program import Program, trace
+from sharkpack.bundler.outline import Outline
+from sharkpack.bundler.outline.of_recipe import outline_recipe
+from sharkpack.bundler.program import Program
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.targets import Target, choose_targets
 from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
@@ -20,8 +23,8 @@ from sharkpack.formats.one_line import one_line
 from sharkpack.formats.signature import CacheInfo, Signature
 from sharkpack.formats.tensor_file import TensorFilePlan
 from sharkpack.formats.tensor_note import write_note
-from sharkpack.templates.recipe import CausalModel, ModelOptions
-from sharkpack.templates.recipes import RECIPES
+from sharkpack.templates.architectures import ARCHITECTURES
+from sharkpack.templates.model_options import ModelOptions
 
 MAX_BATCH = 64
 DEFAULT_PAGE_SIZE = 32
@@ -32,13 +35,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """What will be built from what. `model` is traced without its weights; `parameters` says where they will lie."""
+    """What will be built from what. `model` is made and traced when its program is needed, without its weights;
+    `parameters` says where they will lie."""
 
     source: SourceModel
     targets: tuple[Target, ...]
     options: ModelOptions
     batch_sizes: tuple[int, ...]
-    model: CausalModel | MlirModel
+    model: Outline
     parameters: TensorFilePlan
     tokenizer: RebuiltTokenizer
 
@@ -65,13 +69,18 @@ class BuildPlan:
 
     def program(self) -> Program:
         """The model as the compiler takes it: traced, unless it is MLIR already."""
-        if isinstance(self.model, MlirModel):
+        program = self.source.program
+        if isinstance(program, MlirProgram):
             names = tuple(entry.name for entry in entry_points(self.signature))
-            return Program(text=self.model.program.code.text, kernels=(), entry_points=names)
+            return Program(text=program.code.text, kernels=(), entry_points=names)
+        from sharkpack.bundler.trace import trace  # torch and turbine: seconds to load, where there is code already
+
+        assert self.model.make is not None
+        model = self.model.make()
         try:
-            return trace(self.model, self.options, self.batch_sizes)
+            return trace(model, self.options, self.batch_sizes)
         except Exception as error:
-            if self.source.program is None:
+            if program is None:
                 raise
             raise SharkpackError(_untraceable(self.source, error)) from error  # code that is not ours
 
@@ -81,14 +90,18 @@ class BuildPlan:
         return growth_notes(self.model.weights.values())
 
 
-def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
-    """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built."""
-    if source.program is None and source.architecture not in RECIPES:
-        raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {', '.join(RECIPES)}")
+def make_plan(source: SourceModel, options: BuildOptions, cache: CompileCache | None = None) -> BuildPlan:
+    """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built.
+
+    cache: has outlines of models, and takes that of this one.
+    """
+    if source.program is None and source.architecture not in ARCHITECTURES:
+        supported = ", ".join(ARCHITECTURES)
+        raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {supported}")
     targets = choose_targets(options.targets, *host_cpu())
     model_options = _model_options(source, options)
     batch_sizes = _batch_sizes(source, options)
-    model = _build(source, model_options)
+    model = _outline(source, model_options, cache)
     plan = BuildPlan(
         source=source,
         targets=targets,
@@ -98,8 +111,8 @@ def make_plan(source: SourceModel, options: BuildOptions) -> BuildPlan:
         parameters=_plan_parameters(model),
         tokenizer=tokenizer_of(source.tokenizer),
     )
-    if isinstance(model, MlirModel):
-        check_abi(model.program, entry_points(plan.signature))
+    if isinstance(source.program, MlirProgram):
+        check_abi(source.program, entry_points(plan.signature))
     return plan
 
 
@@ -111,13 +124,13 @@ def _untraceable(source: SourceModel, error: Exception) -> str:
     )
 
 
-def _build(source: SourceModel, options: ModelOptions) -> CausalModel | MlirModel:
+def _outline(source: SourceModel, options: ModelOptions, cache: CompileCache | None) -> Outline:
     if source.program is not None:
-        return build_custom(source.program, source, options)
-    return RECIPES[source.architecture].build(source, options)
+        return outline_program(source.program, source, options)
+    return outline_recipe(source, options, cache)
 
 
-def _plan_parameters(model: CausalModel | MlirModel) -> TensorFilePlan:
+def _plan_parameters(model: Outline) -> TensorFilePlan:
     weights = list(model.weights.values())
     notes = {weight.name: write_note(weight.type_name, weight.shape) for weight in weights if weight.shape}
     return plan_irpa([(weight.name, weight.nbytes) for weight in weights], notes=notes)

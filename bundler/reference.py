@@ -126,10 +126,10 @@ def _options(source: str, opened: SourceModel, context: int | None) -> BuildOpti
 
 
 def _runnable(plan: BuildPlan) -> CausalModel:
-    if not isinstance(plan.model, CausalModel):
+    if plan.model.make is None:
         path = plan.source.path
         raise SharkpackError(f"{path}: torch cannot run MLIR; build it, and run the bundle: sharkpack build {path}")
-    return plan.model
+    return plan.model.make()
 
 
 def _load(plan: BuildPlan, model: CausalModel) -> Iterator[int]:

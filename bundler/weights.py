@@ -7,22 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharkpack.bundler.ahead import ahead
-from sharkpack.bundler.custom.model import MlirModel
+from sharkpack.bundler.outline import Outline
 from sharkpack.bundler.progress import Advance
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.tensor_file import TensorFilePlan, Writable, write_tensors
-from sharkpack.templates.recipe import CausalModel
 from sharkpack.templates.weights import PackedWeight, StoredWeight, TableWeight, Weight
 
 PIECES_AHEAD = 8
 PIECE_BYTES = 1 << 20
 
 
-def write_parameters(
-    plan: TensorFilePlan, out: Writable, model: CausalModel | MlirModel, source: SourceModel, done: Advance
-) -> None:
+def write_parameters(plan: TensorFilePlan, out: Writable, model: Outline, source: SourceModel, done: Advance) -> None:
     """Write the planned parameter file to `out`; `done` advances by its bytes.
 
     Tensors are packed in a thread of their own while what came before them is hashed and written.

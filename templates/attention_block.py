@@ -16,7 +16,8 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.attention_parts import room_for_parts
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Linear, RMSNorm, Rows, finer, project
-from sharkpack.templates.recipe import ModelOptions, WeightTable, is_step
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import WeightTable, is_step
 from sharkpack.templates.rope import row_order
 from sharkpack.templates.shape import Shape
 

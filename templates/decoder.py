@@ -9,7 +9,8 @@ from torch import Tensor
 from sharkpack.templates.attention_block import AttentionBlock, Batch
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Embedding, Linear, RMSNorm, Rows, finer
-from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import CausalModel, WeightTable
 from sharkpack.templates.rope import Frequencies, Rope
 from sharkpack.templates.shape import Shape
 

@@ -5,7 +5,8 @@ from torch import Tensor
 from sharkpack.templates.attention_block import Attending, AttentionBlock
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Activation, Linear, Rows, gated
-from sharkpack.templates.recipe import ModelOptions, WeightTable
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import WeightTable
 from sharkpack.templates.shape import Shape
 
 

@@ -11,8 +11,10 @@ from sharkpack.templates import ops
 from sharkpack.templates.attention_block import Attending, AttentionBlock
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Linear, Precision, Rows
-from sharkpack.templates.recipe import ModelOptions, Source, WeightTable
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import WeightTable
 from sharkpack.templates.shape import Shape
+from sharkpack.templates.source import Source
 
 EXPERT_KEYS = frozenset({"expert_count", "expert_used_count", "expert_feed_forward_length", "expert_weights_norm"})
 """The hyperparameters that `Experts.of` reads."""

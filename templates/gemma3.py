@@ -9,9 +9,11 @@ from sharkpack.templates.decoder import Decoder
 from sharkpack.templates.dense_block import DenseBlock
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Activation, RMSNorm
-from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import Recipe, WeightTable, refuse_unknown_keys
 from sharkpack.templates.rope import SCALING_KEYS, plain_frequencies, scaled_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
+from sharkpack.templates.source import Source
 
 KNOWN_KEYS = SHAPE_KEYS | SCALING_KEYS | {"attention.sliding_window", "rope.freq_base_swa"}
 

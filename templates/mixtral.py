@@ -7,9 +7,11 @@ from sharkpack.templates.decoder import Decoder
 from sharkpack.templates.expert_block import EXPERT_KEYS, ExpertBlock, Experts
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import RMSNorm
-from sharkpack.templates.recipe import ModelOptions, Source, WeightTable, refuse_unknown_keys
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import WeightTable, refuse_unknown_keys
 from sharkpack.templates.rope import SCALING_KEYS, scaled_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
+from sharkpack.templates.source import Source
 
 KNOWN_KEYS = SHAPE_KEYS | SCALING_KEYS | EXPERT_KEYS | {"attention.sliding_window"}
 

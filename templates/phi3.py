@@ -9,9 +9,11 @@ from sharkpack.templates.decoder import Decoder
 from sharkpack.templates.dense_block import DenseBlock
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import RMSNorm
-from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import Recipe, WeightTable, refuse_unknown_keys
 from sharkpack.templates.rope import Frequencies, divisors, plain_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
+from sharkpack.templates.source import Source
 
 KNOWN_KEYS = SHAPE_KEYS | {
     "attention.sliding_window",

@@ -8,9 +8,11 @@ from sharkpack.templates.decoder import Decoder
 from sharkpack.templates.expert_block import EXPERT_KEYS, ExpertBlock, Experts
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers import Linear, RMSNorm, gated
-from sharkpack.templates.recipe import ModelOptions, Recipe, Source, WeightTable, refuse_unknown_keys
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import Recipe, WeightTable, refuse_unknown_keys
 from sharkpack.templates.rope import SCALING_KEYS, scaled_frequencies
 from sharkpack.templates.shape import SHAPE_KEYS, Shape
+from sharkpack.templates.source import Source
 
 SHARED_WIDTH = "expert_shared_feed_forward_length"
 

@@ -1,8 +1,7 @@
-"""What a recipe is, what it needs of a source model, and how it declares weights. No architecture is known here."""
+"""What a recipe is and makes, and how it declares weights. No architecture is known here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,52 +11,9 @@ from torch import Tensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.cache import CacheLayout
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.source import Source, TensorInfo
 from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight, Weight
-
-
-class TensorInfo(Protocol):
-    """A source tensor as a recipe sees it."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def type_name(self) -> str: ...
-    def read(self) -> NDArray[np.uint8]: ...
-
-
-class Source(Protocol):
-    """A source model as a recipe sees it: hyperparameters by key (without the architecture's prefix) and tensors.
-
-    ggml_row_order: where ggml rotates neighbours (Llama), rows (2i, 2i + 1) of a head of q and k are a pair.
-    stored_name: what its files call a tensor, for errors.
-    """
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def architecture(self) -> str: ...
-    @property
-    def ggml_row_order(self) -> bool: ...
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
-    @property
-    def tensors(self) -> Mapping[str, TensorInfo]: ...
-    @property
-    def stored_name(self) -> Callable[[str], str]: ...
-    def integer(self, key: str, default: int | None = None) -> int: ...
-    def floating(self, key: str, default: float | None = None) -> float: ...
-    def text(self, key: str, default: str | None = None) -> str: ...
-    def boolean(self, key: str, default: bool | None = None) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """What the builder decides about a model: positions it can hold, page size, cache element, activation precision."""
-
-    context_length: int
-    page_size: int
-    cache_dtype: Literal["f16", "f32", "i8"]
-    activations: Literal["int8", "float32"]
 
 
 class WeightTable:

@@ -1,4 +1,4 @@
-"""The table of architectures: a new one is one file and one line here."""
+"""The table of architectures: a new one is one file, one line here and its name in `architectures.py`."""
 
 from sharkpack.templates.gemma2 import GEMMA2
 from sharkpack.templates.gemma3 import GEMMA3

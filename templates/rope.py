@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.recipe import Source, WeightTable, require_multiple
+from sharkpack.templates.recipe import WeightTable, require_multiple
+from sharkpack.templates.source import Source
 
 FINE = 64
 """cos(a + b) from two small tables, a a multiple of 64 positions and b below 64: exact to float32, 64 times smaller."""

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.recipe import ModelOptions, Source, require_multiple
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import require_multiple
+from sharkpack.templates.source import Source
 
 RMS_EPSILON = "attention.layer_norm_rms_epsilon"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from sharkpack.bundler.custom.custom_program import CustomProgram
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.one_line import one_line
-from sharkpack.templates.recipe import ModelOptions
+from sharkpack.templates.model_options import ModelOptions
 
 SEQUENCES = 2
 PAGES = 5

@@ -22,7 +22,8 @@ from sharkpack.formats.quant.block import Floats
 from sharkpack.templates.decoder import Decoder
 from sharkpack.templates.expert_block import ExpertLinear
 from sharkpack.templates.layers import Embedding, Linear
-from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import CausalModel
 from sharkpack.templates.recipes import RECIPES
 from sharkpack.templates.weights import PackedWeight
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from sharkpack.bundler.progress import StartStep
 from sharkpack.bundler.quantize.float_rows import float_rows
-from sharkpack.bundler.quantize.importance import measure_importance
 from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, Scheme, choose_types, describe_types
 from sharkpack.bundler.quantize.options import QuantizeOptions
 from sharkpack.bundler.quantize.report import QuantizationReport, TensorError, squares_of
@@ -54,6 +53,8 @@ class QuantizedSource:
         that cannot be run."""
         if self._importance.means is not None or not self.report.tensors:
             return
+        from sharkpack.bundler.quantize.importance import measure_importance  # torch, for those alone who measure
+
         try:
             self._importance.means = measure_importance(self._source, step)
         except SharkpackError as error:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sharkpack.bundler.outline.of_model import outline_of
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.weights import convert, write_parameters
 from sharkpack.formats.irpa import plan_irpa, read_irpa_index
 from sharkpack.formats.packing import LAYOUTS, unpack
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.recipe import ModelOptions
+from sharkpack.templates.model_options import ModelOptions
 from sharkpack.templates.recipes import RECIPES
 from sharkpack.templates.rope import neighbours_to_halves
 from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight
@@ -128,7 +129,7 @@ def test_the_parameter_file(source: SourceModel, tmp_path: Path) -> None:
     watching = replace(source, tensors={name: watched(name) for name in source.tensors})
     model, out, done = RECIPES["llama"].build(source, OPTIONS), io.BytesIO(), Counter()
     plan = plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()])
-    write_parameters(plan, out, model, watching, done)
+    write_parameters(plan, out, outline_of(model), watching, done)
     assert (held, max(most_held)) == ([], 1)
     assert done.bytes == [weight.nbytes for weight in model.weights.values()]
     file = out.getvalue()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sharkpack.formats.archive import Archive
-from tests.end_to_end.command_line import SHARKPACK, build
+from tests.end_to_end.command_line import SHARKPACK, build, python
 from tests.tiny_models import write_tiny_gguf
 
 OPTIONS = ("--batch-sizes", "1", "--context", "64", "--target", "x86-64-v2", "--force")
@@ -84,13 +84,35 @@ def test_builds_with_and_without_a_cache_are_the_same(
     tiny: Path, filled: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entries = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert len(entries) == 2
+    assert len(entries) == 3
     output = tmp_path / "tiny.shark"
     assert _found(_report(tiny, output, capfd, "--no-cache")) == (False, True)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == entries
     without = output.read_bytes()
     assert _found(_report(tiny, output, capfd)) == (True, False)
     assert [path.read_bytes() == without for path in (output, *_outputs(filled))] == [True, True, True]
+
+
+def test_a_build_whose_code_is_found_loads_neither_torch_nor_the_compiler(
+    tiny: Path, filled: Path, folder: Path, tmp_path: Path
+) -> None:
+    program = """
+import sys
+from sharkpack.cli.main import main
+assert main(["build", *sys.argv[1:]]) == 0
+print(*(name for name in ("torch", "iree.compiler", "iree.turbine", "transformers") if name in sys.modules))
+"""
+    assert python(program, tiny, *OPTIONS, "--quiet", "-o", tmp_path / "tiny.shark") == "\n"
+    assert (tmp_path / "tiny.shark").read_bytes() == _outputs(filled)[0].read_bytes()
+
+
+@pytest.mark.usefixtures("compiler")
+def test_for_another_batch_size_the_model_is_made_after_all(
+    tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its outline is found, its code is not."""
+    assert _found(_report(tiny, tmp_path / "tiny.shark", capfd, "--batch-sizes", "2")) == (False, True)
+    assert len(list(folder.iterdir())) == 5
 
 
 def test_another_vocabulary_and_template_take_the_same_code(
@@ -118,7 +140,7 @@ def test_another_program_is_not_found(
     tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd, "--page-size", "16")) == (False, True)
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 6
 
 
 @pytest.mark.usefixtures("compiler")

@@ -14,8 +14,8 @@ import torch
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.weights import convert
 from sharkpack.runtime_shim import Engine
+from sharkpack.templates.model_options import ModelOptions
 from sharkpack.templates.paged import CACHE_DTYPES
-from sharkpack.templates.recipe import ModelOptions
 from sharkpack.templates.recipes import RECIPES
 from tests.end_to_end.command_line import build
 from tests.tiny_models import write_tiny_gguf

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.weights import convert
-from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import CausalModel
 from sharkpack.templates.recipes import RECIPES
 
 PAGE = 16

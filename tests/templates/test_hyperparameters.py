@@ -7,7 +7,7 @@ import pytest
 
 from sharkpack.bundler.sources import open_source
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import ModelOptions
+from sharkpack.templates.model_options import ModelOptions
 from sharkpack.templates.recipes import RECIPES
 from tests.tiny_models import write_tiny_gguf
 

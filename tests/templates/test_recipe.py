@@ -11,13 +11,14 @@ import torch
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import CausalModel, ModelOptions, WeightTable, last_rows, require_multiple
+from sharkpack.templates.architectures import ARCHITECTURES
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import CausalModel, WeightTable, last_rows, require_multiple
 from sharkpack.templates.recipes import RECIPES
 from sharkpack.templates.weights import PackedWeight, TableWeight, VectorWeight
 from tests.tiny_models import write_tiny_gguf
 
 OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32", activations="float32")
-ARCHITECTURES = tuple(RECIPES)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,10 @@ def _refusal(path: Path, architecture: str = "llama", **overrides: Any) -> str:
     with pytest.raises(SharkpackError) as error:
         _build(path, architecture, **overrides)
     return str(error.value)
+
+
+def test_the_names_of_architectures_are_those_of_the_recipes() -> None:
+    assert tuple(RECIPES) == ARCHITECTURES
 
 
 def test_weights_are_declared_with_what_they_are_made_of(source: SourceModel) -> None:

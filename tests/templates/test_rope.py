@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import TensorInfo, WeightTable
+from sharkpack.templates.recipe import WeightTable
 from sharkpack.templates.rope import Rope, neighbours_to_halves, plain_frequencies, row_order, scaled_frequencies
+from sharkpack.templates.source import TensorInfo
 
 
 @dataclass

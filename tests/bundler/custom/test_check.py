@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sharkpack.bundler.custom.check import check_program
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.recipe import ModelOptions
+from sharkpack.templates.model_options import ModelOptions
 from tests.bundler.custom.programs import DIM, PAGE_SIZE, Sums, program
 
 OPTIONS = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype="f32", activations="float32")

@@ -8,11 +8,13 @@ import iree.compiler
 import pytest
 
 from sharkpack.bundler.compiler import flags_of
-from sharkpack.bundler.program import PARAMETER_SCOPE, Program, trace
+from sharkpack.bundler.program import PARAMETER_SCOPE, Program
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.targets import TARGETS
+from sharkpack.bundler.trace import trace
 from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE
-from sharkpack.templates.recipe import CausalModel, ModelOptions
+from sharkpack.templates.model_options import ModelOptions
+from sharkpack.templates.recipe import CausalModel
 from sharkpack.templates.recipes import RECIPES
 from tests.tiny_models import write_tiny_gguf
 

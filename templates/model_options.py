@@ -1,0 +1,14 @@
+"""What the builder decides about a model. Data only."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """Positions it can hold, page size, cache element, activation precision."""
+
+    context_length: int
+    page_size: int
+    cache_dtype: Literal["f16", "f32", "i8"]
+    activations: Literal["int8", "float32"]
