@@ -5,22 +5,23 @@ import hashlib
 import os
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-import zstandard
-
 from sharkpack.formats import zip_records
 from sharkpack.formats.buffers import Bytes, as_bytes
+from sharkpack.formats.compressed import Compressed
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.manifest import MANIFEST_PATH, MAX_CONTENT_BYTES, MAX_MANIFEST_BYTES, Manifest, Member
 from sharkpack.formats.member_path import check_distinct, check_member_path
 from sharkpack.formats.output_file import OutputFile
 
 _CHUNK = 1 << 20
-_COMPRESSION_LEVEL = 12
+_HASHES_PENDING = 8
+"""Pieces that wait to be hashed, at most: more than are staged while the system takes a block from the one before."""
 
 
 class MemberWriter:
@@ -28,18 +29,28 @@ class MemberWriter:
 
     def __init__(self, write: Callable[[memoryview], None], path: str, size: int, hasher: Executor) -> None:
         self._write, self._path, self._size, self._hasher = write, path, size, hasher
+        self._pending: deque[Future[None]] = deque()
         self.written, self.crc32, self.sha256 = 0, 0, hashlib.sha256()
 
     def write(self, data: Bytes, /) -> int:
-        """Append any C-contiguous buffer; raise SharkpackError past the member's size. Returns the bytes taken."""
+        """Append any C-contiguous buffer, whose content may not change before the member is complete.
+
+        Raises SharkpackError past the member's size. Returns the bytes taken.
+        """
         view = as_bytes(data)
         if self.written + len(view) > self._size:
             raise SharkpackError(f"member {self._path!r} was announced with {self._size} bytes and got more")
-        hashed = self._hasher.submit(self._hash, view)
+        self._pending.append(self._hasher.submit(self._hash, view))
         self._write(view)
-        hashed.result()
+        if len(self._pending) > _HASHES_PENDING:
+            self._pending.popleft().result()
         self.written += len(view)
         return len(view)
+
+    def complete(self) -> None:
+        """Wait until `crc32` and `sha256` are those of all that was written."""
+        while self._pending:
+            self._pending.popleft().result()
 
     def _hash(self, view: memoryview) -> None:
         for start in range(0, len(view), _CHUNK):  # small enough that the second hash finds the bytes in the cache
@@ -94,16 +105,22 @@ class ArchiveWriter:
 
     def add(self, path: str, data: bytes, compress: bool = False) -> None:
         """Add a whole member; with `compress`, which goes with a name in `.zst` and no other, as one zstd frame."""
-        if compress != path.endswith(".zst"):
-            raise SharkpackError(f"member {path!r}: the members named '*.zst' are compressed, and no others")
-        content_size = None
         if compress:
-            content_size = len(data)
-            if content_size > MAX_CONTENT_BYTES:
-                raise SharkpackError(f"member {path!r}: {content_size} bytes; at most {MAX_CONTENT_BYTES} are allowed")
-            data = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compress(data)
-        with self._open(path, len(data), content_size) as out:
+            self.add_compressed(path, Compressed.of(data))
+            return
+        if path.endswith(".zst"):
+            raise _misnamed(path)
+        with self._open(path, len(data), None) as out:
             out.write(data)
+
+    def add_compressed(self, path: str, data: Compressed) -> None:
+        """Add a whole member, whose name ends in `.zst`, that is compressed already."""
+        if not path.endswith(".zst"):
+            raise _misnamed(path)
+        if data.content_size > MAX_CONTENT_BYTES:
+            raise SharkpackError(f"member {path!r}: {data.content_size} bytes; at most {MAX_CONTENT_BYTES} are allowed")
+        with self._open(path, len(data.frame), data.content_size) as out:
+            out.write(data.frame)
 
     @contextlib.contextmanager
     def open_member(self, path: str, size: int) -> Iterator[MemberWriter]:
@@ -138,6 +155,7 @@ class ArchiveWriter:
         with ThreadPoolExecutor(max_workers=1) as hasher:
             out = MemberWriter(self._file.write, path, size, hasher)
             yield out
+            out.complete()
         if out.written != size:
             raise SharkpackError(f"member {path!r} was announced with {size} bytes and got {out.written}")
         record = self._record(path, out.crc32, size)
@@ -167,6 +185,10 @@ class ArchiveWriter:
                     content_size=content_size,
                 )
             )
+
+
+def _misnamed(path: str) -> SharkpackError:
+    return SharkpackError(f"member {path!r}: the members named '*.zst' are compressed, and no others")
 
 
 def _dos_time(source_date_epoch: str | None) -> int:

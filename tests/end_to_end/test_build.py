@@ -16,7 +16,7 @@ from tests.end_to_end.conftest import EXACT, MeasuredBuild, measured_build
 
 MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b", "gemma3-270m")
 QWEN_SECONDS = 90
-QWEN_AGAIN_SECONDS = 20
+QWEN_AGAIN_SECONDS = 10
 QWEN_MEMORY = 4 << 30
 STOPS = (signal.SIGINT, signal.SIGTERM)
 

@@ -1,12 +1,14 @@
 """How writing an archive fails: in a sentence, and without a trace on the disk."""
 
 import errno
+import hashlib
 import io
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import pytest
 
 from sharkpack.formats import sample_bundle
 from sharkpack.formats.archive import Archive, ArchiveWriter
+from sharkpack.formats.compressed import Compressed
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.output_file import OutputFile
 from sharkpack.formats.sample_bundle import MODULE, MODULE_PATH, PARAMETERS_PATH, TOKENIZER, TOKENIZER_PATH
@@ -142,6 +145,31 @@ def test_writer_refuses_what_the_reader_would(tmp_path: Path) -> None:
             archive.finish(sample_bundle.sample_manifest(sample_bundle.sample_members()).to_json())
         add_all(archive)
     Archive.open(tmp_path / "x.shark").close()
+
+
+def test_a_member_may_be_compressed_before(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "x.shark") as archive:
+        archive.add_compressed("before.zst", Compressed.of(TOKENIZER))
+        archive.add("now.zst", TOKENIZER, compress=True)
+        _, before, now = archive.members
+        assert (before.size, before.content_size, before.sha256) == (now.size, now.content_size, now.sha256)
+        assert before.content_size == len(TOKENIZER)
+        with pytest.raises(SharkpackError, match="are compressed, and no others"):
+            archive.add_compressed("b", Compressed.of(b""))
+        with pytest.raises(SharkpackError, match=r"member 'b\.zst': 68719476736 bytes; at most"):
+            archive.add_compressed("b.zst", Compressed(frame=b"", content_size=1 << 36))
+        add_all(archive)
+
+
+def test_digests_are_those_of_all_pieces(tmp_path: Path) -> None:
+    """Of more than wait to be hashed, the last of them too."""
+    pieces = [bytes([i]) * 100_000 for i in range(40)]
+    with ArchiveWriter(tmp_path / "x.shark") as archive:
+        with archive.open_member("a", 4_000_000) as out:
+            assert [out.write(piece) for piece in pieces] == [100_000] * 40
+        assert archive.members[-1].sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
+        assert out.crc32 == zlib.crc32(b"".join(pieces))
+        add_all(archive)
 
 
 def test_nothing_follows_the_manifest(tmp_path: Path) -> None:
