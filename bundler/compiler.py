@@ -88,7 +88,6 @@ def _compile(text: str, flags: Iterable[str]) -> bytes:
     return done.stdout
 
 
-@functools.cache
 def _program() -> str:
     """Where iree-compile is: in IREE_TOOL_PATH, or in its package, which is not imported. That takes longer than to
     ask it for this machine's CPU."""

@@ -67,6 +67,16 @@ def test_a_failure_is_one_line_and_keeps_the_log(monkeypatch: pytest.MonkeyPatch
     assert re.search(r"iree-llvmcpu-target-cpu=x86-64-v2", log), "the log says what was run"
 
 
+def test_a_compiler_of_the_users_own_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = tmp_path / "iree-compile"
+    own.write_text("#!/bin/sh\ncat >/dev/null\nprintf own\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("IREE_TOOL_PATH", str(tmp_path))
+    assert compile_module(ADD, TARGETS["x86-64-v2"]) == b"own"
+    own.unlink()
+    assert compile_module(ADD, TARGETS["x86-64-v2"]) != b"own"
+
+
 def test_the_host_is_what_the_runtime_takes_it_for() -> None:
     """Builder and runtime find out separately; a target chosen here must be one that the runtime accepts here."""
     architecture, features = host_cpu()
