@@ -16,9 +16,9 @@ DOT_LOOPS = 32_768
 DOT_MACS_PER_ROW = DOT_TILES * DOT_TOKENS * DOT_LOOPS * 256
 
 
-def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
+def streaming_sum(streams: int, prefetch_l2: tuple[int, ...], prefetch_l1: tuple[int, ...]) -> Kernel:
     """Sums of each row of `data`; a row is read as `streams` streams side by side, 4 accumulators each, and asked for
-    each of these numbers of bytes ahead."""
+    each of these numbers of bytes ahead, into the second-level cache and into the first."""
 
     def body(e: Emitter) -> None:
         part = ROW_WORDS // streams
@@ -28,9 +28,11 @@ def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
             for stream in range(streams):
                 for line in range(4):
                     word = e.add(at, stream * part + 16 * line)
-                    for distance in prefetch_bytes:
-                        ahead = e.add(word, distance // 4)
-                        e.do(f"memref.prefetch %data[%group_x, {ahead}], read, locality<3>, data : {e.memref('data')}")
+                    for locality, distances in ((2, prefetch_l2), (3, prefetch_l1)):
+                        for distance in distances:
+                            ahead = e.add(word, distance // 4)
+                            touch = f"memref.prefetch %data[%group_x, {ahead}], read, locality<{locality}>, data"
+                            e.do(f"{touch} : {e.memref('data')}")
                     value = e.load("data", ["%group_x", word], I32)
                     e.keep_order()
                     found.append(e.op(f"arith.addi {sums[len(found)]}, {value} : {I32}"))
@@ -40,7 +42,7 @@ def streaming_sum(streams: int, prefetch_bytes: tuple[int, ...]) -> Kernel:
         _store_total(e, sums)
 
     return Kernel(
-        name="_".join(map(str, ("streaming_sum", streams, *prefetch_bytes))),
+        name="_".join(map(str, ("streaming_sum", streams, *prefetch_l2, "l1", *prefetch_l1))),
         bindings=(
             Binding.of("data", f"?x{ROW_WORDS}xi32"),
             Binding.of("sums", "?x16xi32", access="write"),

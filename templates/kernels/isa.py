@@ -16,9 +16,10 @@ class Isa:
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
     token_tiles: how many tokens take a tile of weights together, as many as fit the registers first.
     weight_tiles: how many tiles those tokens take together: with two, each activation is loaded once for both.
-    prefetch_bytes: how far ahead of a single token's products the weights are asked for. With several, each line is
-        asked for again as it comes nearer: what reads ahead in x86 cores goes by what it sees asked for, and brings up
-        to a third more than when it is asked once (docs/profile.md).
+    prefetch_l2: how many bytes ahead of a single token's products the weights are asked for into the second-level
+        cache. An x86 core can wait for more lines there than in its first, which holds up loads once it is full of
+        lines on their way (docs/profile.md).
+    prefetch_l1: how far ahead into the first: near enough to find them in the second.
     prefetch_together: how far ahead of several tokens' products the weights are asked for, once: those have no
         instructions to spare.
     """
@@ -31,12 +32,12 @@ class Isa:
     converts_halves: bool = True
     token_tiles: tuple[int, ...] = (4,)
     weight_tiles: Literal[1, 2] = 1
-    prefetch_bytes: tuple[int, ...] = (1024,)
+    prefetch_l2: tuple[int, ...] = ()
+    prefetch_l1: tuple[int, ...] = (1024,)
     prefetch_together: int = 1024
 
 
-# Each touch is an instruction: kernels whose products take more of them have fewer to spare.
-_NEXT_2_KIB, _NEXT_4_KIB, _NEXT_4_5_KIB = (tuple(range(furthest, 0, -512)) for furthest in (2048, 4096, 4608))
+_FAR, _NEAR = (4096,), (2048, 1024)
 
 PORTABLE = Isa(name="portable", register_bytes=16, fma=True, dot="portable", shuffle="none")
 
@@ -47,7 +48,8 @@ AVX2 = Isa(
     fma=True,
     dot="maddubs",
     shuffle="pshufb",
-    prefetch_bytes=_NEXT_2_KIB,
+    prefetch_l2=_FAR,
+    prefetch_l1=_NEAR,
     prefetch_together=2048,
 )
 AVX_VNNI = Isa(
@@ -56,7 +58,8 @@ AVX_VNNI = Isa(
     fma=True,
     dot="vnni",
     shuffle="pshufb",
-    prefetch_bytes=_NEXT_4_KIB,
+    prefetch_l2=_FAR,
+    prefetch_l1=_NEAR,
     prefetch_together=4096,
 )
 AVX512 = Isa(
@@ -67,7 +70,8 @@ AVX512 = Isa(
     shuffle="pshufb",
     token_tiles=(8, 4),
     weight_tiles=2,
-    prefetch_bytes=_NEXT_4_5_KIB,
+    prefetch_l2=_FAR,
+    prefetch_l1=_NEAR,
     prefetch_together=4096,
 )
 AVX512_VNNI = Isa(
@@ -78,7 +82,8 @@ AVX512_VNNI = Isa(
     shuffle="pshufb",
     token_tiles=(8, 4),
     weight_tiles=2,
-    prefetch_bytes=_NEXT_4_5_KIB,
+    prefetch_l2=_FAR,
+    prefetch_l1=_NEAR,
     prefetch_together=4096,
 )
 

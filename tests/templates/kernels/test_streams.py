@@ -51,7 +51,20 @@ def test_only_the_first_of_many_tokens_asks_and_once() -> None:
     Stream("w", "%at").ask_ahead_for_first(e, range(3), "%token")
     assert "arith.cmpi eq, %token, %origin" in e.lines[0]
     assert _kinds(e) == ["memref.prefetch"] * 3
-    assert len(AVX512_VNNI.prefetch_bytes) > 1
+    assert _touches(AVX512_VNNI) > 1
+
+
+def _touches(isa: Isa) -> int:
+    """How often each line is asked for by a single token's products."""
+    return len(isa.prefetch_l2) + len(isa.prefetch_l1)
+
+
+def test_what_is_far_is_asked_into_the_second_level_cache_and_what_is_near_into_the_first() -> None:
+    e = _emitter(AVX512_VNNI)
+    Stream("w", "%at", ahead="%at").load(e, 0, 64)
+    levels = [found[0] for line in e.lines if (found := re.findall(r"locality<\d>", line))]
+    assert levels == ["locality<2>", "locality<3>", "locality<3>"]
+    assert min(AVX512_VNNI.prefetch_l2) > max(AVX512_VNNI.prefetch_l1)
 
 
 def _assembly(kernel: Kernel, folder: Path) -> list[str]:
@@ -68,9 +81,10 @@ def test_the_compiler_leaves_each_load_behind_what_it_asks_for(tmp_path: Path) -
     lines = _assembly(matmul(32, 896, "q8_0", "int8", bias=False, residual=False), tmp_path)
     runs = "".join("p" if line.startswith("prefetch") else "l" if "(%r" in line else "" for line in lines)
     longest = max(len(run) for run in re.findall("p+", runs))
-    touches = len(AVX512_VNNI.prefetch_bytes)
+    touches = _touches(AVX512_VNNI)
     single = re.findall(f"p{{{touches}}}l+", runs)
     assert len(single) >= 34
+    assert {"prefetcht0", "prefetcht1"} <= {line.split()[0] for line in lines}
     # Of several tokens, the first asks for a block's lines at once.
     assert longest <= 9 * touches
 
