@@ -39,6 +39,19 @@ class Span:
         e.scratch("weights", f"{rows}x{self.pages * self.cache.page_size}xf32")
         e.scratch("sums", f"{rows}x{self.cache.value_head_dim}xf32")
 
+    def ask_for_page(self, e: Emitter, sequence: str, page: str) -> None:
+        """Of the first page, which nothing is read before: its keys, and for later its values."""
+        size = self.cache.page_size
+        found = page_of(e, sequence, e.mul(page, size), size)
+        keys = self.cache.key_head(e, found, "%layer", "%kv_head")
+        values = self.cache.value_head(e, found, "%layer", "%kv_head")
+        for start, width, level in ((keys, self.cache.key_head_dim, 1), (values, self.cache.value_head_dim, 2)):
+            self._ask_for_head(e, start, width, level)
+
+    def _ask_for_head(self, e: Emitter, start: str, width: int, level: int) -> None:
+        size = self.cache.page_size
+        e.each("%origin", e.index(width), 1, lambda d: self._ask(e, e.add(start, e.mul(d, size)), size, level))
+
     def _start(self, e: Emitter, rows: int) -> None:
         def row(n: str) -> None:
             e.store_scalar(e.float(MASKED), "maximum", [n])
@@ -228,12 +241,12 @@ class Span:
         last = e.op(f"arith.subi {rows[-1].token.past}, {e.index(1)} : index")
         return page_of(e, sequence, e.minimum(e.add(begin, self.cache.page_size), last), self.cache.page_size)
 
-    def _ask(self, e: Emitter, start: str, elements: int) -> None:
-        """Ask for some elements of the page to come: pages lie anywhere, and are too short for hardware to foresee."""
+    def _ask(self, e: Emitter, start: str, elements: int, level: int = 1) -> None:
+        """Ask for elements, into the cache of this level: pages lie anywhere, too short for hardware to foresee."""
         if self.prefetch:
             for offset in range(0, elements, 64 // self.cache.item_bytes):
                 at = e.add(start, offset)
-                e.do(f"memref.prefetch %cache[{at}], read, locality<3>, data : {e.memref('cache')}")
+                e.do(f"memref.prefetch %cache[{at}], read, locality<{4 - level}>, data : {e.memref('cache')}")
 
     def _each_sum(self, e: Emitter, row: str, value: Callable[[str], str]) -> None:
         """Set every 16 sums of a row to `value(column)`."""

@@ -12,9 +12,17 @@ HALVES = (0, 1)
 """A block of 32 k is two halves of 16, each of four vectors of codes."""
 
 
-def unpack_block(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int] = HALVES) -> list[str]:
+RAISED = 16
+"""What codes that stay in the upper half of their bytes are multiplied by."""
+
+
+def unpack_block(
+    e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int] = HALVES, *, raised: bool = False
+) -> list[str]:
     """The four vectors [16 rows][4 k] of each of these halves of the 16 x 32 block at the head of a stream: unsigned
-    codes, or what a table has for them, less its lowest value."""
+    codes, or what a table has for them, less its lowest value. raised: those of the second half times RAISED."""
+    if raised:
+        return _nibbles(e, block, halves, ("andi", 16 * 15))
     codes = _codes(e, layout, block, halves)
     if layout.values is None:
         return codes
@@ -35,10 +43,14 @@ def _codes(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int
     return codes
 
 
-def _nibbles(e: Emitter, block: Stream, halves: Sequence[int]) -> list[str]:
+def can_raise(e: Emitter, layout: PackedLayout) -> bool:
+    """Whether `unpack_block` can leave the second half raised, and products of it fit what sums them up."""
+    return layout.bits == 4 and layout.values is None and e.isa.dot in ("vnni", "usdot")
+
+
+def _nibbles(e: Emitter, block: Stream, halves: Sequence[int], second: tuple[str, int] = ("shrui", 4)) -> list[str]:
     pairs = [block.load(e, 64 * p, 64) for p in range(4)]
-    fifteen, four = e.integers(15, I8), e.integers(4, I8)
-    parts = [("andi", fifteen), ("shrui", four)]
+    parts = [(name, e.integers(by, I8)) for name, by in (("andi", 15), second)]
     return [e.op(f"arith.{name} {p}, {by} : {I8}") for name, by in (parts[half] for half in halves) for p in pairs]
 
 

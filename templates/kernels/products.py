@@ -9,7 +9,16 @@ from functools import reduce
 
 from sharkpack.formats.packing import CACHE_LINE, PackedLayout
 from sharkpack.templates.kernels.activations import ActivationBlock
-from sharkpack.templates.kernels.codes import HALVES, block_scale, halves, sub_scale, super_scale, unpack_block
+from sharkpack.templates.kernels.codes import (
+    HALVES,
+    RAISED,
+    block_scale,
+    can_raise,
+    halves,
+    sub_scale,
+    super_scale,
+    unpack_block,
+)
 from sharkpack.templates.kernels.dot import byte_of, code_bias
 from sharkpack.templates.kernels.emitter import F32, I8, I32, Emitter
 from sharkpack.templates.kernels.float_rows import float_rows
@@ -21,8 +30,8 @@ Unpack = Callable[[Sequence[int]], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """16 x 32 of a weight: what unpacks the codes of some halves, and of each sub-block (one or two) 16 scales and
-    minimums as f32 (None where there are none)."""
+    """16 x 32 of a weight: what unpacks the codes of some halves, and of each half 16 scales of these and, f32 as they,
+    minimums (None where there are none)."""
 
     codes: Unpack
     scales: Sequence[str]
@@ -140,8 +149,8 @@ class Products:
         """Of one token the codes of a whole block, now, so that what they ask for stays in order; of several those of a
         half, as it is multiplied: with the sums of all tokens, they fill the registers."""
         if len(tokens) > 1:
-            return lambda which: unpack_block(e, self.layout, block, which)
-        codes = unpack_block(e, self.layout, block)
+            return lambda which: unpack_block(e, self.layout, block, which, raised=self._raised(e))
+        codes = unpack_block(e, self.layout, block, raised=self._raised(e))
         return lambda which: [codes[4 * half + g] for half in which for g in range(4)]
 
     def _sub_scales(
@@ -157,12 +166,19 @@ class Products:
             minimums.append(e.float_op("mulf", negative, minimum) if negative and minimum else None)
         return scales, minimums
 
+    def _raised(self, e: Emitter) -> bool:
+        """A shift that is left to the scales: of 16 rows there is one scale for four vectors of codes."""
+        return self.quantized and can_raise(e, self.layout)
+
     def _block(self, e: Emitter, codes: Unpack, scales: list[str], minimums: list[str | None]) -> Block:
-        """Of integers, what each code is too large by is a minimum, too."""
+        """Of sub-blocks' scales and minimums. Of integers, what each code is too large by is a minimum, too."""
         offset = code_bias(e, self.layout.byte_bits) - (self.layout.zero_point or 0)
         if self.quantized and offset:
             minimums = [e.float_op("mulf", scale, e.floats(offset)) for scale in scales]
-        return Block(codes, scales, minimums)
+        first, second = scales[0], scales[-1]
+        if self._raised(e):
+            second = e.float_op("mulf", second, e.floats(1 / RAISED))
+        return Block(codes, (first, second), (minimums[0], minimums[-1]))
 
     def _add(
         self, e: Emitter, read: Callable[[int], Block], streams: int, block: str, tokens: list[str], sums: list[str]
@@ -178,13 +194,12 @@ class Products:
         sums, write = list(sums), self._integer_dots if self.quantized else self._float_dots
         for half in HALVES:
             codes = [mine.codes([half]) for mine in blocks]
-            sub = half if len(blocks[0].scales) == 2 else 0
-            for token, dots, x_sums in write(e, codes, block, half, tokens, blocks[0].minimums[sub] is not None):
+            for token, dots, x_sums in write(e, codes, block, half, tokens, blocks[0].minimums[half] is not None):
                 for i, (mine, dot) in enumerate(zip(blocks, dots, strict=True)):
                     at = i * len(tokens) + token
-                    if minimum := mine.minimums[sub]:
+                    if minimum := mine.minimums[half]:
                         sums[at] = reduce(lambda total, x: e.fma(x, minimum, total), x_sums, sums[at])
-                    sums[at] = e.fma(dot, mine.scales[sub], sums[at])
+                    sums[at] = e.fma(dot, mine.scales[half], sums[at])
             if len(tokens) > 1:
                 e.keep_order()
         return sums

@@ -1,6 +1,7 @@
 """All of a decode step's attention in one kernel: what it writes to the pages, and what it makes of them, at and around
 the borders of parts, whoever ends last."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -175,6 +176,15 @@ def test_padding_is_written_to_page_0(case: Step) -> None:
     assert page_ids is not None
     theirs = page_ids[1].numpy()
     assert np.array_equal(after[theirs], before.numpy()[theirs], equal_nan=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kernel.name)
+def test_the_first_page_is_asked_for_before_any_is_read(case: Step) -> None:
+    """Nothing is read before it that could ask: its keys into the first-level cache, its values into the second."""
+    text = case.kernel.render(BEST)
+    before = text[: text.index("vector.load %cache")]
+    assert before.count("memref.prefetch %cache") >= 2
+    assert {"locality<2>", "locality<3>"} <= set(re.findall(r"locality<\d>", before))
 
 
 def test_how_many_parts() -> None:

@@ -71,9 +71,10 @@ def _form(layout: PackedLayout) -> PackedLayout:
 
 
 CASES = _cases()
-LIMITS: list[Case] = [
-    Case(layout="q8_0", activations=level, n=16, k=64, bias=False, residual=False) for level in LEVELS[1:]
-]
+LIMITS, NIBBLE_LIMITS = (
+    [Case(layout=layout, activations=level, n=16, k=64, bias=False, residual=False) for level in LEVELS[1:]]
+    for layout in ("q8_0", "q4_1")
+)
 
 
 def _cases_of(isa: Isa) -> list[Case]:
@@ -102,7 +103,7 @@ def _codes_of(layout: PackedLayout) -> tuple[object, ...]:
 @cache
 def _runner(isa: Isa) -> KernelRunner:
     """All cases compiled at once: the compiler's start costs more than a kernel."""
-    kernels = {case.kernel.name: case.kernel for case in (*_cases_of(isa), *LIMITS)}
+    kernels = {case.kernel.name: case.kernel for case in (*_cases_of(isa), *LIMITS, *NIBBLE_LIMITS)}
     return KernelRunner(list(kernels.values()), isa)
 
 
@@ -153,13 +154,26 @@ def test_the_cases_cover_what_can_differ() -> None:
 @ISAS
 def test_sums_of_the_largest_codes_do_not_wrap(isa: Isa) -> None:
     """8-bit codes of 255 and 0 (127 and -128 before the zero point) against activations of 127 and -127."""
-    runner, (coarse, fine) = _runner(isa), [case.kernel for case in LIMITS]
     n, k = 16, 64
     blocks = np.zeros((n * k // 32, 34), np.uint8)
     blocks[:, :2] = np.array([1.0], np.float16).view(np.uint8)
     blocks[:, 2:] = np.array([127, -128], np.int8).view(np.uint8)[np.arange(len(blocks)) // 2 % 2, None]
-    matrix = matrix_of("q8_0", blocks.reshape(-1), n, k)
-    x = torch.tensor([[127.0], [-127.0]]).expand(2, k).contiguous()
+    _assert_exact(isa, LIMITS, matrix_of("q8_0", blocks.reshape(-1), n, k))
+
+
+@ISAS
+def test_sums_of_the_largest_nibbles_do_not_wrap(isa: Isa) -> None:
+    """4-bit codes of 15, which some instruction sets multiply as 240, and of 0."""
+    n, k = 16, 64
+    blocks = np.zeros((n * k // 32, 20), np.uint8)
+    blocks[:, :2] = np.array([1.0], np.float16).view(np.uint8)
+    blocks[:, 4:] = np.array([255, 0], np.uint8)[np.arange(len(blocks)) // 2 % 2, None]
+    _assert_exact(isa, NIBBLE_LIMITS, matrix_of("q4_1", blocks.reshape(-1), n, k))
+
+
+def _assert_exact(isa: Isa, limits: list[Case], matrix: Matrix) -> None:
+    runner, (coarse, fine) = _runner(isa), [case.kernel for case in limits]
+    x = torch.tensor([[127.0], [-127.0]]).expand(2, 64).contiguous()
     codes, scales = ops.quantize(x)
     left = torch.full_like(codes, 127)
     sums = 127 * 16 / 256 * scales[:, :, :2]

@@ -99,6 +99,13 @@ def test_the_activations_of_several_tokens_are_loaded_once_for_two_tiles(tmp_pat
     assert len(loads) < 0.6 * len(dots)
 
 
+def test_nibbles_are_not_shifted_where_scales_can_do_it(tmp_path: Path) -> None:
+    """The instructions that shift words, of which bytes' shifts are made, would be four for each block of a tile."""
+    lines = _assembly(matmul(32, 896, "q4_1", "int8", bias=False, residual=False), tmp_path)
+    assert sum(line.startswith("vpdpbusd") for line in lines) > 100
+    assert not any(line.startswith("vpsrlw") for line in lines)
+
+
 def test_a_kernel_that_reads_more_than_a_cache_holds_writes_past_it(tmp_path: Path) -> None:
     large, small = tmp_path / "large", tmp_path / "small"
     assert any(
