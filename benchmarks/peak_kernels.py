@@ -28,11 +28,9 @@ def streaming_sum(streams: int, prefetch_l2: tuple[int, ...], prefetch_l1: tuple
             for stream in range(streams):
                 for line in range(4):
                     word = e.add(at, stream * part + 16 * line)
-                    for locality, distances in ((2, prefetch_l2), (3, prefetch_l1)):
+                    for level, distances in ((2, prefetch_l2), (1, prefetch_l1)):
                         for distance in distances:
-                            ahead = e.add(word, distance // 4)
-                            touch = f"memref.prefetch %data[%group_x, {ahead}], read, locality<{locality}>, data"
-                            e.do(f"{touch} : {e.memref('data')}")
+                            e.prefetch("data", f"%group_x, {e.add(word, distance // 4)}", level)
                     value = e.load("data", ["%group_x", word], I32)
                     e.keep_order()
                     found.append(e.op(f"arith.addi {sums[len(found)]}, {value} : {I32}"))
@@ -42,7 +40,7 @@ def streaming_sum(streams: int, prefetch_l2: tuple[int, ...], prefetch_l1: tuple
         _store_total(e, sums)
 
     return Kernel(
-        name="_".join(map(str, ("streaming_sum", streams, *prefetch_l2, "l1", *prefetch_l1))),
+        name="_".join(map(str, ("streaming_sum", streams, "l2", *prefetch_l2, "l1", *prefetch_l1))),
         bindings=(
             Binding.of("data", f"?x{ROW_WORDS}xi32"),
             Binding.of("sums", "?x16xi32", access="write"),

@@ -5,8 +5,9 @@ Between steps a row is kept in scratch: its maximum, its 16 partial totals and t
 
 from collections.abc import Callable, Sequence
 
+from sharkpack.templates.kernels.attention_pages import Pages
 from sharkpack.templates.kernels.attention_rows import Row, Token
-from sharkpack.templates.kernels.cache import CacheLayout, page_of
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.elementwise import exp, softcap
 from sharkpack.templates.kernels.emitter import F32, I32, LANES, Emitter
 
@@ -23,13 +24,13 @@ ACCUMULATORS = {64: 24, 32: 6, 16: 4}
 
 class Span:
     """queries: the buffer of rotated queries. prefetch: ask for each page while the one before it is read. The kv head
-    is `%kv_head`, an index value."""
+    is `%kv_head`, an index value, and the layer `%layer`."""
 
     def __init__(
         self, cache: CacheLayout, scale: float, cap: float, *, windowed: bool, queries: str, prefetch: bool
     ) -> None:
         self.cache, self.scale, self.cap, self.windowed = cache, scale, cap, windowed
-        self.queries, self.prefetch = queries, prefetch
+        self.queries, self.cached = queries, Pages(cache, asks=prefetch)
         self.vectors = cache.page_size // LANES
         self.pages = max(1, POSITIONS // cache.page_size)
 
@@ -38,19 +39,6 @@ class Span:
         e.scratch("totals", f"{rows}x{LANES}xf32")
         e.scratch("weights", f"{rows}x{self.pages * self.cache.page_size}xf32")
         e.scratch("sums", f"{rows}x{self.cache.value_head_dim}xf32")
-
-    def ask_for_page(self, e: Emitter, sequence: str, page: str) -> None:
-        """Of the first page, which nothing is read before: its keys, and for later its values."""
-        size = self.cache.page_size
-        found = page_of(e, sequence, e.mul(page, size), size)
-        keys = self.cache.key_head(e, found, "%layer", "%kv_head")
-        values = self.cache.value_head(e, found, "%layer", "%kv_head")
-        for start, width, level in ((keys, self.cache.key_head_dim, 1), (values, self.cache.value_head_dim, 2)):
-            self._ask_for_head(e, start, width, level)
-
-    def _ask_for_head(self, e: Emitter, start: str, width: int, level: int) -> None:
-        size = self.cache.page_size
-        e.each("%origin", e.index(width), 1, lambda d: self._ask(e, e.add(start, e.mul(d, size)), size, level))
 
     def _start(self, e: Emitter, rows: int) -> None:
         def row(n: str) -> None:
@@ -92,9 +80,8 @@ class Span:
         """Store the scaled, masked scores of one page in `weights`."""
         size, vectors = self.cache.page_size, self.vectors
         begin = e.mul(page, size)
-        keys = self.cache.key_head(e, page_of(e, sequence, begin, size), "%layer", "%kv_head")
-        following = self._following(e, rows, sequence, begin)
-        following = self.cache.key_head(e, following, "%layer", "%kv_head")
+        keys = self.cached.keys(e, self.cached.at(e, sequence, begin))
+        following = self.cached.keys(e, self.cached.after(e, sequence, begin, rows[-1].token.past))
         each = max(1, ACCUMULATORS[e.isa.register_bytes] // vectors)
         parts = [rows[first : first + each] for first in range(0, len(rows), each)]
         scores = [score for part in parts for score in self._products(e, part, keys, following)]
@@ -113,7 +100,7 @@ class Span:
         def dimension(d: str, carried: list[str]) -> Sequence[str]:
             offset = e.mul(d, size)
             key = [self.cache.load(e, e.add(e.add(keys, offset), LANES * v)) for v in range(vectors)]
-            self._ask(e, e.add(following, offset), size)
+            self.cached.ask(e, e.add(following, offset), size)
             found = []
             for n, row in enumerate(rows):
                 at, column = row.query
@@ -131,7 +118,7 @@ class Span:
             offset = e.mul(number, 4 * size)
             scales = e.add(self.cache.key_scales(e, keys), offset)
             scale = [self.cache.load_scales(e, e.add(scales, 4 * LANES * v)) for v in range(vectors)]
-            self._ask(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
+            self.cached.ask(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
             return [e.fma(sums[i], scale[i % vectors], carried[i]) for i in range(len(carried))]
 
         blocks = self.cache.key_head_dim // self.cache.key_block
@@ -181,10 +168,9 @@ class Span:
         A position that was never written may have a NaN for a scale, but its weight is not read either.
         """
         begin = e.mul(page, self.cache.page_size)
-        values = page_of(e, sequence, begin, self.cache.page_size)
-        scales = self.cache.value_scales(e, self.cache.value_head(e, values, "%layer", "%kv_head"))
-        following = self.cache.value_head(e, self._following(e, rows, sequence, begin), "%layer", "%kv_head")
-        self._ask(e, self.cache.value_scales(e, following), 4 * self.cache.page_size)
+        scales = self.cache.value_scales(e, self.cached.values(e, self.cached.at(e, sequence, begin)))
+        following = self.cached.values(e, self.cached.after(e, sequence, begin, rows[-1].token.past))
+        self.cached.ask(e, self.cache.value_scales(e, following), 4 * self.cache.page_size)
         at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), self.cache.page_size)
         for v in range(self.vectors):
             scale = self.cache.load_scales(e, e.add(scales, 4 * LANES * v))
@@ -204,16 +190,15 @@ class Span:
         def columns(d: str) -> None:
             def page_sums(page: str, carried: list[str]) -> Sequence[str]:
                 begin = e.mul(page, size)
-                start = self.cache.value_head(e, page_of(e, sequence, begin, size), "%layer", "%kv_head")
-                following = self._following(e, rows, sequence, begin)
-                following = e.add(self.cache.value_head(e, following, "%layer", "%kv_head"), d)
-                start = e.add(start, d)
+                start = self.cached.values(e, self.cached.at(e, sequence, begin))
+                following = self.cached.values(e, self.cached.after(e, sequence, begin, rows[-1].token.past))
+                following, start = e.add(following, d), e.add(start, d)
                 at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), size)
 
                 def position(p: str, carried: list[str]) -> Sequence[str]:
                     offset, weight_at = e.mul(p, vd), e.add(at, p)
                     value = [self.cache.load(e, e.add(e.add(start, offset), LANES * c)) for c in range(wide)]
-                    self._ask(e, e.add(following, offset), LANES * wide)
+                    self.cached.ask(e, e.add(following, offset), LANES * wide)
                     found = []
                     for row in rows:
                         weight = e.splat(e.load_scalar("weights", [e.index(row.number), weight_at]))
@@ -235,18 +220,6 @@ class Span:
         low = e.op(f"arith.subi {e.op(f'arith.maxui {first}, {begin} : index')}, {begin} : index")
         high = e.op(f"arith.subi {e.minimum(past, e.add(begin, self.cache.page_size))}, {begin} : index")
         return low, high
-
-    def _following(self, e: Emitter, rows: list[Row], sequence: str, begin: str) -> str:
-        """The page after the one at position `begin`, or that one if it is the last."""
-        last = e.op(f"arith.subi {rows[-1].token.past}, {e.index(1)} : index")
-        return page_of(e, sequence, e.minimum(e.add(begin, self.cache.page_size), last), self.cache.page_size)
-
-    def _ask(self, e: Emitter, start: str, elements: int, level: int = 1) -> None:
-        """Ask for elements, into the cache of this level: pages lie anywhere, too short for hardware to foresee."""
-        if self.prefetch:
-            for offset in range(0, elements, 64 // self.cache.item_bytes):
-                at = e.add(start, offset)
-                e.do(f"memref.prefetch %cache[{at}], read, locality<{4 - level}>, data : {e.memref('cache')}")
 
     def _each_sum(self, e: Emitter, row: str, value: Callable[[str], str]) -> None:
         """Set every 16 sums of a row to `value(column)`."""

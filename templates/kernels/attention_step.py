@@ -88,7 +88,7 @@ class _Step(Heads):
         begin, end, used = self.parts.share(e, part, most, *self.pages(e, [token]))
 
         def mine() -> None:
-            self.span.ask_for_page(e, sequence, begin)
+            self.span.cached.ask_for_first(e, sequence, e.mul(begin, self.cache.page_size))
             last = e.op(f"arith.subi {used}, {e.index(1)} : index")
             e.branch(e.op(f"arith.cmpi eq, {part}, {last} : index"), lambda: self._store(e, row))
             e.each("%origin", e.index(self.group), self.together, some_heads)

@@ -21,9 +21,7 @@ def unpack_block(
 ) -> list[str]:
     """The four vectors [16 rows][4 k] of each of these halves of the 16 x 32 block at the head of a stream: unsigned
     codes, or what a table has for them, less its lowest value. raised: those of the second half times RAISED."""
-    if raised:
-        return _nibbles(e, block, halves, ("andi", 16 * 15))
-    codes = _codes(e, layout, block, halves)
+    codes = _nibbles(e, block, halves, raised=True) if raised else _codes(e, layout, block, halves)
     if layout.values is None:
         return codes
     lifted = [value - min(layout.values) for value in layout.values]
@@ -44,13 +42,15 @@ def _codes(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int
 
 
 def can_raise(e: Emitter, layout: PackedLayout) -> bool:
-    """Whether `unpack_block` can leave the second half raised, and products of it fit what sums them up."""
+    """Whether codes of the second half can stay raised: they fill the upper halves of bytes, and what sums their
+    products up holds them (docs/decisions/integer-dots.md)."""
     return layout.bits == 4 and layout.values is None and e.isa.dot in ("vnni", "usdot")
 
 
-def _nibbles(e: Emitter, block: Stream, halves: Sequence[int], second: tuple[str, int] = ("shrui", 4)) -> list[str]:
+def _nibbles(e: Emitter, block: Stream, halves: Sequence[int], *, raised: bool = False) -> list[str]:
     pairs = [block.load(e, 64 * p, 64) for p in range(4)]
-    parts = [(name, e.integers(by, I8)) for name, by in (("andi", 15), second)]
+    operations = (("andi", 15), ("andi", 15 * RAISED) if raised else ("shrui", 4))
+    parts = [(name, e.integers(by, I8)) for name, by in operations]
     return [e.op(f"arith.{name} {p}, {by} : {I8}") for name, by in (parts[half] for half in halves) for p in pairs]
 
 

@@ -114,6 +114,11 @@ class Emitter:
         """A vector of `type` from the binding `name` at the index list `at`."""
         return self.op(f"vector.load %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
 
+    def prefetch(self, name: str, at: str, level: int) -> None:
+        """Ask for the cache line of an element of a binding, given as its index list, into the cache of this level.
+        Past the end of the binding nothing happens."""
+        self.do(f"memref.prefetch %{name}[{at}], read, locality<{4 - level}>, data : {self.memrefs[name]}")
+
     def load_scalar(self, name: str, at: Sequence[str]) -> str:
         return self.op(f"memref.load %{name}[{', '.join(at)}] : {self.memrefs[name]}")
 

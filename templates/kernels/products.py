@@ -30,8 +30,8 @@ Unpack = Callable[[Sequence[int]], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """16 x 32 of a weight: what unpacks the codes of some halves, and of each half 16 scales of these and, f32 as they,
-    minimums (None where there are none)."""
+    """16 x 32 of a weight: what unpacks the codes of some halves, and of each of the two halves 16 scales of what is
+    unpacked and 16 minimums, as f32 (None where there are none)."""
 
     codes: Unpack
     scales: Sequence[str]
@@ -167,7 +167,8 @@ class Products:
         return scales, minimums
 
     def _raised(self, e: Emitter) -> bool:
-        """A shift that is left to the scales: of 16 rows there is one scale for four vectors of codes."""
+        """Whether the second half's codes come RAISED and its scales divided by that: one product instead of four
+        shifts."""
         return self.quantized and can_raise(e, self.layout)
 
     def _block(self, e: Emitter, codes: Unpack, scales: list[str], minimums: list[str | None]) -> Block:

@@ -33,15 +33,10 @@ class Stream:
         return value
 
     def ask_ahead(self, e: Emitter, line: int) -> None:
-        """Ask for what is some way ahead of one line: further on for the core's cache, nearer for its loads."""
+        """Ask for what is some way ahead of one line: far ahead into the second level, near ahead into the first."""
         for level, distances in ((2, e.isa.prefetch_l2), (1, e.isa.prefetch_l1)):
             for distance in distances:
-                self._ask(e, e.add(self.ahead or self.at, CACHE_LINE * line + distance), level)
-
-    def _ask(self, e: Emitter, at: str, level: int) -> None:
-        """Into the cache of this level. Past the end of the binding nothing happens."""
-        memref = e.memref(self.weight)
-        e.do(f"memref.prefetch %{self.weight}[{at}], read, locality<{4 - level}>, data : {memref}")
+                e.prefetch(self.weight, e.add(self.ahead or self.at, CACHE_LINE * line + distance), level)
 
     def ask_ahead_for_first(self, e: Emitter, lines: range, token: str) -> None:
         """Ask for what is some way ahead of these lines, if `token` is the first: the others find it in a cache.
@@ -51,6 +46,6 @@ class Stream:
 
         def ask() -> None:
             for line in lines:
-                self._ask(e, e.add(self.at, CACHE_LINE * line + e.isa.prefetch_together), level=1)
+                e.prefetch(self.weight, e.add(self.at, CACHE_LINE * line + e.isa.prefetch_together), level=1)
 
         e.branch(e.op(f"arith.cmpi eq, {token}, %origin : index"), ask)
