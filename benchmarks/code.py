@@ -14,7 +14,7 @@ from benchmarks.command import run_command
 from benchmarks.processes import BenchmarkError
 from benchmarks.sharkpack_engine import SharkpackEngine
 from benchmarks.tasks import TASKS
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive.reader import Archive
 
 
 def main(words: list[str]) -> int:

@@ -14,7 +14,7 @@ from benchmarks.models import FILES, Model, find_model
 from benchmarks.processes import WORK
 from benchmarks.sharkpack_engine import SharkpackEngine, build_bundle
 from benchmarks.tasks import Task
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive.reader import Archive
 
 GENERATED = 32
 

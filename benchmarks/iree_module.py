@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.peak_kernels import SCOPE
-from sharkpack.bundler.compiler import compile_module, host_cpu
-from sharkpack.bundler.targets import best_of_host
-from sharkpack.runtime_shim.loading import lend
+from sharkpack.bundler.compile.compiler import compile_module, host_cpu
+from sharkpack.bundler.compile.targets import best_of_host
+from sharkpack.runtime_shim.executor.loading import lend
 
 TARGET = best_of_host(*host_cpu())
 

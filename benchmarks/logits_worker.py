@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from sharkpack.runtime_shim import Bundle
-from sharkpack.runtime_shim.arguments import Row
-from sharkpack.runtime_shim.hal_device import choose_local_device, open_device
-from sharkpack.runtime_shim.program import Program
+from sharkpack.runtime_shim.device.hal import choose_local_device, open_device
+from sharkpack.runtime_shim.executor.arguments import Row
+from sharkpack.runtime_shim.executor.compiled import Program
 
 
 def main() -> int:

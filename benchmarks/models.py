@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ROOT, BenchmarkError
-from sharkpack.bundler.models import REGISTERED, locate
+from sharkpack.bundler.sources.fetch import REGISTERED, locate
 
 DEMO = "smollm2-135m"
 FILES = {

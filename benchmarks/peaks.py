@@ -68,8 +68,8 @@ def _measure(bundle: Path, threads: int, repeats: int) -> tuple[dict[str, float]
         reading_text,
         streaming_sum,
     )
-    from sharkpack.formats.archive_reader import Archive
-    from sharkpack.runtime_shim.weight_mapper import weight_ranges
+    from sharkpack.formats.archive.reader import Archive
+    from sharkpack.runtime_shim.executor.weight_prefetch import weight_ranges
 
     device = open_device(threads)
     dots = integer_dots()

@@ -20,15 +20,15 @@ from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET
 from benchmarks.models import FILES, find_model
 from benchmarks.processes import run
-from sharkpack.bundler.compile_cache import CompileCache
-from sharkpack.bundler.modules import compile_cached
+from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.compile_targets import compile_target
+from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
+from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.plan import BuildPlan, make_plan
-from sharkpack.bundler.program import PARAMETER_SCOPE, Program
+from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.weights import write_parameters
-from sharkpack.cli.progress import SilentProgress
-from sharkpack.formats.entry_points import DECODE_INPUTS, PREFILL_INPUTS
+from sharkpack.cli.support.progress import SilentProgress
+from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
 from sharkpack.templates.kernels.kernel import Kernel
 
 LARGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
@@ -104,7 +104,7 @@ def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
 
 
 def _write_model(plan: BuildPlan, program: Program, folder: Path) -> None:
-    (folder / MODULE).write_bytes(compile_cached(program, TARGET, CompileCache.of_user())[0])
+    (folder / MODULE).write_bytes(compile_target(program, TARGET, CompileCache.of_user())[0])
     with (folder / PARAMETERS).open("wb") as file, SilentProgress().step("weights") as done:
         write_parameters(plan.parameters, file, plan.model, plan.source, done)
 

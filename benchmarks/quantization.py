@@ -22,9 +22,9 @@ from benchmarks.processes import ROOT, WORK
 from sharkpack.bundler.convert import ConvertOptions, convert_model
 from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.reference import open_reference
-from sharkpack.cli.progress import SilentProgress
-from sharkpack.formats.gguf import GGUFFile
-from sharkpack.runtime_shim.arguments import Row
+from sharkpack.cli.support.progress import SilentProgress
+from sharkpack.formats.model_files.gguf import GGUFFile
+from sharkpack.runtime_shim.executor.arguments import Row
 
 POSITIONS = 256
 BLOCK = 32

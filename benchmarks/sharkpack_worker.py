@@ -9,10 +9,11 @@ from typing import Any
 
 import iree.runtime as rt
 
-from sharkpack.formats.archive_reader import Archive
-from sharkpack.formats.manifest import TargetInfo
-from sharkpack.runtime_shim import Engine, program
-from sharkpack.runtime_shim.loading import load_modules
+from sharkpack.formats.archive.manifest import TargetInfo
+from sharkpack.formats.archive.reader import Archive
+from sharkpack.runtime_shim import Engine
+from sharkpack.runtime_shim.executor import compiled as program
+from sharkpack.runtime_shim.executor.loading import load_modules
 
 WARM_UP_TOKENS = 8
 

@@ -26,7 +26,7 @@ class Weights:
 
 def bundle_bytes_per_token(bundle: Path) -> int:
     """Bytes of a bundle's parameters that one token reads."""
-    from sharkpack.formats.archive import Archive
+    from sharkpack.formats.archive.reader import Archive
 
     with Archive.open(bundle) as archive:
         sizes = {
@@ -59,7 +59,7 @@ def trained_context(model: Path) -> int:
 
 def weights_of(model: Path, bundle: Path) -> Weights:
     """Counted from the GGUF file (products) and from the bundle built of it (bytes)."""
-    from sharkpack.formats.gguf import GGUFFile
+    from sharkpack.formats.model_files.gguf import GGUFFile
 
     with GGUFFile.open(model) as file:
         layer_macs, head_macs = count_macs({tensor.name: tensor.shape for tensor in file.tensors.values()})

@@ -4,21 +4,27 @@ import resource
 import sys
 from functools import partial
 
-from sharkpack.bundler.aside import Aside
-from sharkpack.bundler.compile_cache import CompileCache
-from sharkpack.bundler.describe import CHAT_TEMPLATE_PATH, PARAMETERS_PATH, TOKENIZER_PATH, describe, module_path
-from sharkpack.bundler.modules import Module, make_modules
+from sharkpack.bundler.background import BackgroundTask
+from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.compile_targets import Module, compile_targets
+from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
-from sharkpack.bundler.output import check_not_source, output_file
-from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.pipeline.describe import (
+    CHAT_TEMPLATE_PATH,
+    PARAMETERS_PATH,
+    TOKENIZER_PATH,
+    describe,
+    module_path,
+)
+from sharkpack.bundler.pipeline.output import check_not_source, output_file
+from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.tokenizer import RebuiltTokenizer
-from sharkpack.bundler.weights import write_parameters
-from sharkpack.formats.archive import ArchiveWriter
-from sharkpack.formats.compressed import Compressed
+from sharkpack.formats.archive.compressed import Compressed
+from sharkpack.formats.archive.writer import ArchiveWriter
 
 __all__ = ["BuildOptions", "BuildReport", "build"]
 
@@ -31,11 +37,11 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     with open_source(options.source, progress) as source:
         check_not_source(output, source.files)
         # Hashing a source that is not in memory yet also reads it for the weights, while the plan is made.
-        sha256 = Aside(source.sha256)
+        sha256 = BackgroundTask(source.sha256)
         quantized = None if options.quantize is None else quantize_source(source, options.quantize)
         with steps("plan"):
             plan = make_plan(source if quantized is None else quantized.model, options, cache)
-        modules = make_modules(plan, cache, steps)
+        modules = compile_targets(plan, cache, steps)
         if quantized is not None:
             quantized.measure(steps)
         with ArchiveWriter(output, overwrite=options.force) as archive:
@@ -55,8 +61,10 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     )
 
 
-def _write(archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], sha256: Aside[str], steps: Steps) -> None:
-    size, texts = plan.parameters.total_size, Aside(partial(_compress_texts, plan.tokenizer))
+def _write(
+    archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], sha256: BackgroundTask[str], steps: Steps
+) -> None:
+    size, texts = plan.parameters.total_size, BackgroundTask(partial(_compress_texts, plan.tokenizer))
     with steps("weights", size) as done, archive.open_member(PARAMETERS_PATH, size) as out:
         write_parameters(plan.parameters, out, plan.model, plan.source, done)
     with steps("archive"):

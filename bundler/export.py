@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from sharkpack.bundler.compile_cache import CompileCache
-from sharkpack.bundler.compiler import flags_of
-from sharkpack.bundler.custom.described import write_descriptions
-from sharkpack.bundler.describe import describe
-from sharkpack.bundler.modules import compile_cached
+from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.compile_targets import compile_target
+from sharkpack.bundler.compile.compiler import flags_of
+from sharkpack.bundler.compile.program import PARAMETER_SCOPE
+from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.plan import BuildPlan, make_plan
-from sharkpack.bundler.program import PARAMETER_SCOPE
+from sharkpack.bundler.pipeline.describe import describe
+from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
+from sharkpack.bundler.program_files import write_descriptions
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizationReport, quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.steps import Steps
-from sharkpack.bundler.weights import write_parameters
-from sharkpack.formats.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
-from sharkpack.formats.output_folder import output_folder
-from sharkpack.formats.stock_tools import compile_command, run_command, script
+from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
+from sharkpack.formats.io.output_folder import output_folder
+from sharkpack.formats.iree_tools import compile_command, run_command, script
 
 PROGRAM = "program.mlir"
 PARAMETERS = "parameters.irpa"
@@ -77,7 +77,7 @@ def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: S
         with steps(f"compile {target.id}"):
             programs[target.id] = f"{target.id}.mlir" if program.kernels else PROGRAM
             (out / programs[target.id]).write_text(program.link(target.isa), encoding="utf-8")
-            (out / _module(target.id)).write_bytes(compile_cached(program, target, cache)[0])
+            (out / _module(target.id)).write_bytes(compile_target(program, target, cache)[0])
     return programs
 
 

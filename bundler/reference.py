@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sharkpack.bundler.describe import describe
+from sharkpack.bundler.model_spec.weight_bytes import pieces
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.plan import BuildPlan, make_plan
+from sharkpack.bundler.pipeline.describe import describe
+from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
 from sharkpack.bundler.sources import SourceModel, open_source
-from sharkpack.bundler.weights import pieces
+from sharkpack.formats.archive.manifest import Manifest
+from sharkpack.formats.archive.signature import Signature
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.manifest import Manifest
-from sharkpack.formats.signature import Signature
-from sharkpack.templates.paged import CACHE_DTYPES
-from sharkpack.templates.recipe import CausalModel
+from sharkpack.templates.layers.recipe import CausalModel
+from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 
 SCORED_TOKENS = 64
 

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.arguments import batch_sizes, positive_integer
-from sharkpack.cli.console import format_bytes, format_seconds, write_table, write_text
-from sharkpack.cli.making import compile_and_report
-from sharkpack.cli.quantization import add_quantization_arguments, read_quantize_options
+from sharkpack.cli.support.arguments import batch_sizes, positive_integer
+from sharkpack.cli.support.console import format_bytes, format_seconds, write_table, write_text
+from sharkpack.cli.support.quantization import add_quantization_arguments, read_quantize_options
+from sharkpack.cli.support.reporting import compile_and_report
 
 if TYPE_CHECKING:
     from sharkpack.bundler.options import BuildOptions, BuildReport

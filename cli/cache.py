@@ -4,11 +4,11 @@ import argparse
 import datetime
 from typing import TYPE_CHECKING
 
-from sharkpack.cli.console import format_bytes, write_json, write_table, write_text
+from sharkpack.cli.support.console import format_bytes, write_json, write_table, write_text
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.compile_cache import CompileCache
+    from sharkpack.bundler.compile.cache import CompileCache
 
 SUMMARY = "list or clear the code that builds keep for each other"
 DESCRIPTION = (
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Do it, and print what came of it."""
-    from sharkpack.bundler.compile_cache import CompileCache
+    from sharkpack.bundler.compile.cache import CompileCache
 
     cache = CompileCache.of_user()
     try:

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.console import format_bytes, format_seconds, write_text
-from sharkpack.cli.making import require_compiler, stop_when_terminated, write_report
-from sharkpack.cli.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
+from sharkpack.cli.support.console import format_bytes, format_seconds, write_text
+from sharkpack.cli.support.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
+from sharkpack.cli.support.reporting import require_compiler, stop_when_terminated, write_report
 
 if TYPE_CHECKING:
     from sharkpack.bundler.convert import ConvertReport
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Convert, then print what was written."""
     from sharkpack.bundler.convert import ConvertOptions, convert_model
-    from sharkpack.cli.progress import show_progress
+    from sharkpack.cli.support.progress import show_progress
 
     options = ConvertOptions(
         source=arguments.source,

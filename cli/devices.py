@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the devices, then the bundle's targets if one was given."""
-    from sharkpack.cli.console import write_json
+    from sharkpack.cli.support.console import write_json
 
     report = _describe_machine()
     if arguments.bundle is not None:
@@ -61,7 +61,7 @@ def _judge_targets(path: Path) -> list[dict[str, Any]]:
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    from sharkpack.cli.console import write_table, write_text
+    from sharkpack.cli.support.console import write_table, write_text
 
     rows = [
         (device["name"], "no" if device["missing"] else "yes", device["description"], device["missing"] or "")

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharkpack.cli.arguments import natural_number, positive_integer
-from sharkpack.cli.console import write_json, write_table, write_text
 from sharkpack.cli.run import read_prompt
+from sharkpack.cli.support.arguments import natural_number, positive_integer
+from sharkpack.cli.support.console import write_json, write_table, write_text
 
 if TYPE_CHECKING:
-    from sharkpack.runtime_shim.dump import DumpedStep
+    from sharkpack.runtime_shim.tools.dump import DumpedStep
 
 SUMMARY = "write what each call of a program takes and gives"
 DESCRIPTION = (
@@ -53,12 +53,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _dump(arguments: argparse.Namespace) -> "list[DumpedStep]":
-    from sharkpack.formats.output_folder import output_folder
+    from sharkpack.formats.io.output_folder import output_folder
     from sharkpack.runtime_shim import Bundle
-    from sharkpack.runtime_shim.dump import dump_steps, write_commands, write_program
-    from sharkpack.runtime_shim.hal_device import choose_device, open_device
-    from sharkpack.runtime_shim.program import Program
-    from sharkpack.runtime_shim.prompt import encode_prompt
+    from sharkpack.runtime_shim.device.hal import choose_device, open_device
+    from sharkpack.runtime_shim.executor.compiled import Program
+    from sharkpack.runtime_shim.text.prompt import encode_prompt
+    from sharkpack.runtime_shim.tools.dump import dump_steps, write_commands, write_program
 
     prompt = read_prompt(arguments.prompt)
     with Bundle.open(arguments.bundle) as bundle, output_folder(arguments.output) as folder:

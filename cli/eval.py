@@ -5,13 +5,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharkpack.cli.arguments import positive_integer
-from sharkpack.cli.console import format_bytes, format_seconds, write_json, write_table
+from sharkpack.cli.support.arguments import positive_integer
+from sharkpack.cli.support.console import format_bytes, format_seconds, write_json, write_table
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
     from sharkpack.runtime_shim import Engine
-    from sharkpack.runtime_shim.perplexity import Evaluation
+    from sharkpack.runtime_shim.tools.perplexity import Evaluation
 
 SUMMARY = "measure how well a .shark file predicts a text"
 DESCRIPTION = (
@@ -73,8 +73,8 @@ def read_text(path: Path) -> str:
 
 
 def _evaluate(engine: "Engine", text: str, arguments: argparse.Namespace) -> "Evaluation":
-    from sharkpack.cli.progress import show_progress
-    from sharkpack.runtime_shim.perplexity import evaluate, plan_evaluation
+    from sharkpack.cli.support.progress import show_progress
+    from sharkpack.runtime_shim.tools.perplexity import evaluate, plan_evaluation
 
     plan = plan_evaluation(engine, text, context=arguments.context, stride=arguments.stride)
     with show_progress(quiet=False) as progress, progress.step("tokens", plan.tokens) as step:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
-    from sharkpack.cli.inspection import Inspection
+    from sharkpack.cli.support.inspection import Inspection
 
 SUMMARY = "show what a .shark, .gguf, .irpa or .safetensors file or a checkpoint holds"
 DESCRIPTION = "Show what a .shark, .gguf, .irpa or .safetensors file or a checkpoint's folder holds. Reads no weights."
@@ -74,10 +74,10 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _inspector(kind: str) -> "Callable[[Path], Inspection]":
-    from sharkpack.cli import inspection
+    from sharkpack.cli.support import inspection
 
     if kind == "checkpoint":
-        from sharkpack.cli.checkpoint_inspection import inspect_checkpoint
+        from sharkpack.cli.support.checkpoint_inspection import inspect_checkpoint
 
         return inspect_checkpoint
     return {
@@ -89,8 +89,8 @@ def _inspector(kind: str) -> "Callable[[Path], Inspection]":
 
 
 def _verify(path: Path) -> None:
-    from sharkpack.cli.progress import show_progress
-    from sharkpack.formats.archive import Archive
+    from sharkpack.cli.support.progress import show_progress
+    from sharkpack.formats.archive.reader import Archive
 
     with (
         Archive.open(path) as archive,
@@ -101,7 +101,7 @@ def _verify(path: Path) -> None:
 
 
 def _print_json(arguments: argparse.Namespace, inspection: "Inspection") -> None:
-    from sharkpack.cli.console import write_json
+    from sharkpack.cli.support.console import write_json
 
     report = {"kind": inspection.kind, "path": str(arguments.file), "size": inspection.size, **inspection.details}
     if arguments.verify:
@@ -112,7 +112,7 @@ def _print_json(arguments: argparse.Namespace, inspection: "Inspection") -> None
 
 
 def _print_tables(arguments: argparse.Namespace, inspection: "Inspection") -> None:
-    from sharkpack.cli.console import format_bytes, write_table, write_text
+    from sharkpack.cli.support.console import format_bytes, write_table, write_text
 
     write_text(f"{arguments.file}  {inspection.kind}, {format_bytes(inspection.size)}\n")
     for table in inspection.tables:

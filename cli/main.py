@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from sharkpack import __version__
-from sharkpack.cli.arguments import Parser
-from sharkpack.cli.streams import open_closed_streams
+from sharkpack.cli.support.arguments import Parser
+from sharkpack.cli.support.streams import open_closed_streams
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.one_line import printable
+from sharkpack.formats.io.one_line import printable
 
 COMMANDS = ("build", "run", "inspect", "devices", "eval", "convert", "export", "dump-inputs", "models", "cache")
 """Each is a module of this folder with SUMMARY, DESCRIPTION, EXAMPLES, add_arguments and execute."""

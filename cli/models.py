@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.models import RegisteredModel
+    from sharkpack.bundler.sources.fetch import RegisteredModel
 
 SUMMARY = "list the models that can be built by their name"
 DESCRIPTION = (
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the table."""
-    from sharkpack.bundler.models import REGISTERED
+    from sharkpack.bundler.sources.fetch import REGISTERED
 
     if arguments.json:
         _print_json(list(REGISTERED.values()))
@@ -36,8 +36,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _print_json(models: "list[RegisteredModel]") -> None:
-    from sharkpack.bundler.models import kept_file
-    from sharkpack.cli.console import write_json
+    from sharkpack.bundler.sources.fetch import kept_file
+    from sharkpack.cli.support.console import write_json
 
     rows = []
     for model in models:
@@ -50,8 +50,8 @@ def _print_json(models: "list[RegisteredModel]") -> None:
 
 
 def _print_table(models: "list[RegisteredModel]") -> None:
-    from sharkpack.bundler.models import kept_file
-    from sharkpack.cli.console import format_bytes, write_table
+    from sharkpack.bundler.sources.fetch import kept_file
+    from sharkpack.cli.support.console import format_bytes, write_table
 
     rows = [
         (model.name, model.about, format_bytes(model.size), model.license, "yes" if kept_file(model) else "no")

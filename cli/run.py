@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharkpack.cli.arguments import finite_number, positive_integer, seed
-from sharkpack.cli.console import format_seconds, write_json, write_note, write_text
+from sharkpack.cli.support.arguments import finite_number, positive_integer, seed
+from sharkpack.cli.support.console import format_seconds, write_json, write_note, write_text
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
     from sharkpack.runtime_shim import Completion, Engine, Generation, Sampling
-    from sharkpack.runtime_shim.prompt import Prompt
+    from sharkpack.runtime_shim.text.prompt import Prompt
 
 SUMMARY = "generate text from a .shark file"
 DESCRIPTION = (
@@ -124,12 +124,12 @@ def _open_engine(arguments: argparse.Namespace) -> AbstractContextManager["Engin
 
         machine = {name: getattr(arguments, name) for name in ("device", "target", "threads", "context")}
         return Engine.open(arguments.bundle, **machine)
-    from sharkpack.cli.making import require_compiler
+    from sharkpack.cli.support.reporting import require_compiler
 
     if arguments.target is not None or arguments.device != "auto":
         raise SharkpackError("--reference compiles nothing, so that it has no --target and no --device: leave them out")
     require_compiler()
-    from sharkpack.cli.reference import reference_engine
+    from sharkpack.cli.support.reference import reference_engine
 
     return reference_engine(str(arguments.bundle), context=arguments.context, threads=arguments.threads)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sharkpack.bundler.custom import CustomProgram
+from sharkpack.bundler.sources.program import CustomModel
 
 TEXT = Path(__file__).parent.parent / "docs" / "format.md"
 VOCABULARY = 256
@@ -79,11 +79,11 @@ class Recurrent(torch.nn.Module):
         return self.out(x)
 
 
-def model() -> CustomProgram:
+def model() -> CustomModel:
     """What `sharkpack build examples/recurrent.py:model` asks for."""
     module = Recurrent()
     learn(module, TEXT.read_bytes())
-    return CustomProgram(
+    return CustomModel(
         model=module,
         name="recurrent",
         vocab_size=VOCABULARY,

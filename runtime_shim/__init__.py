@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sharkpack.runtime_shim.bundle import Bundle
-    from sharkpack.runtime_shim.device import Device, Machine, Rejection, Selection, devices, select
-    from sharkpack.runtime_shim.engine import Engine
-    from sharkpack.runtime_shim.generation import Completion, Generation
-    from sharkpack.runtime_shim.sampling import Sampling
+    from sharkpack.runtime_shim.bundle.bundle import Bundle
+    from sharkpack.runtime_shim.device.selection import Device, Machine, Rejection, Selection, devices, select
+    from sharkpack.runtime_shim.engine.engine import Engine
+    from sharkpack.runtime_shim.engine.generation import Completion, Generation
+    from sharkpack.runtime_shim.engine.sampling import Sampling
 
 __all__ = [
     "Bundle",
@@ -28,17 +28,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "Bundle": "bundle",
-    "Completion": "generation",
-    "Device": "device",
-    "Engine": "engine",
-    "Generation": "generation",
-    "Machine": "device",
-    "Rejection": "device",
-    "Sampling": "sampling",
-    "Selection": "device",
-    "devices": "device",
-    "select": "device",
+    "Bundle": "bundle.bundle",
+    "Completion": "engine.generation",
+    "Device": "device.selection",
+    "Engine": "engine.engine",
+    "Generation": "engine.generation",
+    "Machine": "device.selection",
+    "Rejection": "device.selection",
+    "Sampling": "engine.sampling",
+    "Selection": "device.selection",
+    "devices": "device.selection",
+    "select": "device.selection",
 }
 
 

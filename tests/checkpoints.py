@@ -18,7 +18,7 @@ from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap, 
 from sharkpack.bundler.sources.huggingface.maps import MAPS
 from sharkpack.bundler.tokenizer import tokenizer_of
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.rope import neighbours_to_halves
+from sharkpack.templates.layers.rope import neighbours_to_halves
 
 MODEL_TYPES = {"llama": "llama", "qwen2": "qwen2", "gemma3": "gemma3_text"}
 DTYPES = {"bfloat16": ("BF16", 2), "float16": ("F16", 2), "float32": ("F32", 4)}

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sharkpack.formats.gguf_writer import TensorSpec, encode_value, plan_gguf
-from sharkpack.formats.tensor_file import write_tensors
+from sharkpack.formats.model_files.gguf_writer import TensorSpec, encode_value, plan_gguf
+from sharkpack.formats.model_files.tensor_file import write_tensors
 from tests.tiny_vocabularies import bpe_vocabulary
 
 UNUSED = 5  # the kind of a token that stands for nothing

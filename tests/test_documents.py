@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sharkpack.bundler.targets import HOST, TARGETS
-from sharkpack.templates.recipes import RECIPES
+from sharkpack.bundler.compile.targets import HOST, TARGETS
+from sharkpack.templates.architectures.recipes import RECIPES
 from tests.runtime_shim.toy_bundle import ToyBundle
 from tests.runtime_shim.toy_language import CHAT_TEMPLATE
 from tests.runtime_shim.toy_program import compile_toy
@@ -56,7 +56,7 @@ def test_readme_example_runs(
 
 def test_the_worked_example_of_an_architecture_is_the_code() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "architectures.md").read_text("utf-8"), re.DOTALL)
-    files = ("templates/qwen3.py", "bundler/sources/huggingface/qwen3.py")
+    files = ("templates/architectures/qwen3.py", "bundler/sources/huggingface/qwen3.py")
     assert len(blocks) == len(files)
     for block, file in zip(blocks, files, strict=True):
         assert block.rstrip() in (ROOT / file).read_text("utf-8"), file

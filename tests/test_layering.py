@@ -43,11 +43,11 @@ def test_runtime_loads_no_compiler() -> None:
     program = """
 import importlib, pkgutil, sys
 import sharkpack.runtime_shim as shim
-for module in pkgutil.iter_modules(shim.__path__):
-    importlib.import_module(f"{shim.__name__}.{module.name}")
+for module in pkgutil.walk_packages(shim.__path__, f"{shim.__name__}."):
+    importlib.import_module(module.name)
 for name in shim.__all__:
     getattr(shim, name)
-assert "sharkpack.runtime_shim.engine" in sys.modules
+assert "sharkpack.runtime_shim.engine.engine" in sys.modules
 print(*(name for name in ("torch", "iree.compiler", "iree.turbine", "gguf", "transformers") if name in sys.modules))
 """
     assert _run_python(program) == "\n"

@@ -7,25 +7,25 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from sharkpack.bundler.ahead import ahead
 from sharkpack.bundler.convert.gguf_metadata import gguf_metadata
 from sharkpack.bundler.convert.gguf_tensors import gguf_tensors
 from sharkpack.bundler.convert.options import ConvertOptions, ConvertReport
-from sharkpack.bundler.output import check_not_source, check_output
+from sharkpack.bundler.pipeline.output import check_not_source, check_output
+from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance, Progress
 from sharkpack.bundler.quantize import quantize_source
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.steps import Steps
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.gguf_writer import TensorSpec, plan_gguf
-from sharkpack.formats.irpa import plan_irpa
-from sharkpack.formats.output_file import OutputFile
-from sharkpack.formats.tensor_file import TensorFilePlan, write_tensors
-from sharkpack.formats.tensor_note import write_note
+from sharkpack.formats.io.output_file import OutputFile
+from sharkpack.formats.model_files.gguf_writer import TensorSpec, plan_gguf
+from sharkpack.formats.model_files.irpa import plan_irpa
+from sharkpack.formats.model_files.tensor_file import TensorFilePlan, write_tensors
+from sharkpack.formats.model_files.tensor_note import write_note
 
 PIECE_BYTES = 1 << 20
-PIECES_AHEAD = 8
+PREFETCHED_PIECES = 8
 
 Layout = Callable[[SourceModel], tuple[TensorFilePlan, Sequence[SourceTensor]]]
 
@@ -83,7 +83,7 @@ def _write(plan: TensorFilePlan, tensors: Sequence[SourceTensor], options: Conve
     file = OutputFile(options.output, overwrite=options.force)
     try:
         file.check_space(plan.total_size)
-        with closing(ahead(_pieces(tensors, done), PIECES_AHEAD)) as pieces:
+        with closing(prefetch(_pieces(tensors, done), PREFETCHED_PIECES)) as pieces:
             write_tensors(plan, file, pieces)
         file.publish()
     finally:

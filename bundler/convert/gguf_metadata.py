@@ -9,8 +9,8 @@ from sharkpack.bundler.quantize import SCHEMES
 from sharkpack.bundler.sources.gguf_parts import PREFIX as PARTS
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
-from sharkpack.formats.gguf import GGUFFile
-from sharkpack.formats.gguf_writer import encode_value
+from sharkpack.formats.model_files.gguf import GGUFFile
+from sharkpack.formats.model_files.gguf_writer import encode_value
 
 # What a quantisation changes, of all that a file says of itself.
 _CHANGING = ("general.file_type", "general.quantization_version")

@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from sharkpack.bundler.model_spec.weight_bytes import convert
 from sharkpack.bundler.progress import StartStep
 from sharkpack.bundler.quantize.inputs import Inputs
 from sharkpack.bundler.quantize.streamed import StreamedEmbedding, StreamedExperts, StreamedLinear, StreamedWeight
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
-from sharkpack.bundler.weights import convert
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.quant.block import Floats
-from sharkpack.templates.decoder import Decoder
-from sharkpack.templates.expert_block import ExpertLinear
-from sharkpack.templates.layers import Embedding, Linear
-from sharkpack.templates.model_options import ModelOptions
-from sharkpack.templates.recipe import CausalModel
-from sharkpack.templates.recipes import RECIPES
-from sharkpack.templates.weights import PackedWeight
+from sharkpack.templates.architectures.recipes import RECIPES
+from sharkpack.templates.layers.decoder import Decoder
+from sharkpack.templates.layers.expert_block import ExpertLinear
+from sharkpack.templates.layers.model_options import ModelOptions
+from sharkpack.templates.layers.modules import Embedding, Linear
+from sharkpack.templates.layers.recipe import CausalModel
+from sharkpack.templates.layers.weights import PackedWeight
 
 SEQUENCES = 16
 LENGTH = 16

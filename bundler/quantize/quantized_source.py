@@ -17,7 +17,7 @@ from sharkpack.bundler.quantize.options import QuantizeOptions
 from sharkpack.bundler.quantize.report import QuantizationReport, TensorError, squares_of
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.imatrix import ImportanceMatrix, read_imatrix
+from sharkpack.formats.model_files.imatrix import ImportanceMatrix, read_imatrix
 from sharkpack.formats.packing import RowOrder
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.quant.block import Bytes, Floats

@@ -13,9 +13,9 @@ from sharkpack.bundler.quantize.float_rows import float_rows
 from sharkpack.bundler.quantize.inputs import Inputs
 from sharkpack.bundler.sources.model import SourceTensor
 from sharkpack.formats.packing import RowOrder
-from sharkpack.templates.expert_block import ExpertLinear
-from sharkpack.templates.layers import Embedding, Linear, Precision, Rows
-from sharkpack.templates.weights import PackedWeight
+from sharkpack.templates.layers.expert_block import ExpertLinear
+from sharkpack.templates.layers.modules import Embedding, Linear, Precision, Rows
+from sharkpack.templates.layers.weights import PackedWeight
 
 SLAB_ELEMENTS = 1 << 22
 """16 MiB of float32."""

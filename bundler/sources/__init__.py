@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharkpack.bundler.models import is_remote, locate
+from sharkpack.bundler.sources.fetch import is_remote, locate
 from sharkpack.bundler.sources.gguf_source import open_gguf
 from sharkpack.bundler.sources.huggingface import open_checkpoint
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.gguf import MAGIC as GGUF_MAGIC
+from sharkpack.formats.model_files.gguf import MAGIC as GGUF_MAGIC
 
 if TYPE_CHECKING:
     from sharkpack.bundler.progress import Progress
@@ -38,7 +38,9 @@ def open_source(argument: str, progress: "Progress | None" = None) -> SourceMode
     """
     program = PROGRAM.fullmatch(argument)
     if program is not None:
-        from sharkpack.bundler.custom.factory import open_custom  # torch: no other source needs it to be opened
+        from sharkpack.bundler.sources.program.factory import (
+            open_custom,  # torch: no other source needs it to be opened
+        )
 
         return open_custom(Path(program[1]), program[2])
     if not is_remote(argument):
@@ -52,7 +54,7 @@ def _open_path(path: Path) -> SourceModel:
     if path.is_dir():
         return open_checkpoint(path)
     if path.suffix == MLIR:
-        from sharkpack.bundler.custom.mlir_source import open_mlir  # the compiler, likewise
+        from sharkpack.bundler.sources.program.mlir_source import open_mlir  # the compiler, likewise
 
         return open_mlir(path)
     try:

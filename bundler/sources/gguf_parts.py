@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.gguf import GGUFFile
-from sharkpack.formats.gguf_part_names import part_names
+from sharkpack.formats.model_files.gguf import GGUFFile
+from sharkpack.formats.model_files.gguf_part_names import part_names
 
 PREFIX = "split."
 """Of the keys that tell parts from a whole file."""

@@ -10,9 +10,9 @@ from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_source import read_tokenizer_source
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.ggml_types import FILE_TYPES
-from sharkpack.formats.gguf import GGUFFile, GGUFTensor
-from sharkpack.formats.gguf_part_names import whole_name
+from sharkpack.formats.model_files.ggml_types import FILE_TYPES
+from sharkpack.formats.model_files.gguf import GGUFFile, GGUFTensor
+from sharkpack.formats.model_files.gguf_part_names import whole_name
 
 
 def open_gguf(path: str | os.PathLike[str]) -> SourceModel:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.json_values import JsonObject, parse_json
+from sharkpack.formats.io.json_values import JsonObject, parse_json
 
 MAX_BYTES = 64 << 20
 

@@ -18,7 +18,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import ReadRows, RowOrder
 
 if TYPE_CHECKING:
-    from sharkpack.bundler.custom.description import ProgramDescription
+    from sharkpack.bundler.sources.program.description import ProgramDescription
 
 _D = TypeVar("_D")
 

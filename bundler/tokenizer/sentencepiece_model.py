@@ -5,7 +5,7 @@ from pathlib import Path
 from sharkpack.bundler.sources.json_file import read_bytes
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.protobuf import read_fields
+from sharkpack.formats.model_files.protobuf import read_fields
 
 MAX_BYTES = 64 << 20
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sharkpack.formats.irpa import plan_irpa
-from sharkpack.formats.tensor_file import write_tensors
-from sharkpack.formats.tensor_note import write_note
+from sharkpack.formats.model_files.irpa import plan_irpa
+from sharkpack.formats.model_files.tensor_file import write_tensors
+from sharkpack.formats.model_files.tensor_note import write_note
 
 SMOOTHING = 0.01
 

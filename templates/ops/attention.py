@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from sharkpack.templates.ops.namespace import NAMESPACE
+from sharkpack.templates.ops.paged_cache import PagedCache
 from sharkpack.templates.ops.rows import quantize_int16, quantized_like
-from sharkpack.templates.paged import PagedCache
 
 
 def _rotate(x: Tensor, angles: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.quantization import main, move_weights
 from sharkpack.bundler.convert import ConvertOptions, convert_model
 from sharkpack.bundler.quantize import QuantizeOptions
-from sharkpack.cli.progress import SilentProgress
-from sharkpack.formats.gguf import GGUFFile
+from sharkpack.cli.support.progress import SilentProgress
+from sharkpack.formats.model_files.gguf import GGUFFile
 from tests.tiny_models import write_tiny_gguf
 
 

@@ -14,7 +14,7 @@ import pytest
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions, TensorError
-from sharkpack.cli.progress import SilentProgress
+from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.errors import SharkpackError
 from tests.cli.conftest import Sharkpack
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sharkpack.bundler.compile_cache import CompileCache
+from sharkpack.bundler.compile.cache import CompileCache
 from tests.cli.conftest import Sharkpack
 
 MOMENT = 1_700_000_000

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from sharkpack.formats.gguf import GGUFFile
+from sharkpack.formats.model_files.gguf import GGUFFile
 from tests.cli.conftest import Sharkpack
 from tests.tiny_models import write_tiny_gguf
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sharkpack.formats.irpa import plan_irpa
-from sharkpack.formats.tensor_file import write_tensors
-from sharkpack.formats.tensor_note import write_note
+from sharkpack.formats.model_files.irpa import plan_irpa
+from sharkpack.formats.model_files.tensor_file import write_tensors
+from sharkpack.formats.model_files.tensor_note import write_note
 from tests.cli.conftest import Sharkpack
 from tests.runtime_shim.toy_language import TABLE
 

@@ -9,8 +9,8 @@ import pytest
 
 from sharkpack import __version__
 from sharkpack.cli import devices
-from sharkpack.cli.console import write_table
 from sharkpack.cli.main import COMMANDS, main
+from sharkpack.cli.support.console import write_table
 from tests.cli.conftest import Sharkpack
 
 

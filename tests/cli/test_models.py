@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sharkpack.bundler.models import REGISTERED
+from sharkpack.bundler.sources.fetch import REGISTERED
 from tests.cli.conftest import Sharkpack
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive.reader import Archive
 from tests.end_to_end.command_line import build, sharkpack
 from tests.end_to_end.conftest import EXACT, MeasuredBuild, measured_build
 

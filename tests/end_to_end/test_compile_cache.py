@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive.reader import Archive
 from tests.end_to_end.command_line import SHARKPACK, build, python
 from tests.tiny_models import write_tiny_gguf
 
@@ -53,7 +53,9 @@ def folder(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def compiler(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plays the compiler, fast."""
     code = _module(_outputs(filled)[0])
-    monkeypatch.setattr("sharkpack.bundler.modules.compile_module", lambda text, target, *, verify: code)
+    monkeypatch.setattr(
+        "sharkpack.bundler.compile.compile_targets.compile_module", lambda text, target, *, verify: code
+    )
 
 
 def _outputs(cache: Path) -> list[Path]:
@@ -130,7 +132,7 @@ def test_the_same_program_by_other_code_is_found_after_its_trace(
     tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a change of a recipe that leaves the program as it was."""
-    monkeypatch.setattr("sharkpack.bundler.compile_cache.keys.code_digest", lambda: "changed")
+    monkeypatch.setattr("sharkpack.bundler.compile.cache.keys.code_digest", lambda: "changed")
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd)) == (True, True)
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd)) == (True, False)
 

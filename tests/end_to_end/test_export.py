@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sharkpack.cli.main import main
-from sharkpack.formats.archive import Archive
-from sharkpack.formats.irpa import read_irpa_index
+from sharkpack.formats.archive.reader import Archive
+from sharkpack.formats.model_files.irpa import read_irpa_index
 from sharkpack.runtime_shim import Engine
 from tests.end_to_end.command_line import build
 from tests.end_to_end.stock_tools import run_script

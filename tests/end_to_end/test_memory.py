@@ -23,10 +23,10 @@ NARROW = LargeModel(layers=1, dim=512, ffn=512, heads=8, kv_heads=2, vocabulary=
 PACK = """
 import io, sys
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.plan import make_plan
+from sharkpack.bundler.pipeline.plan import make_plan
 from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.weights import write_parameters
+from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 
 class Nowhere:
     def write(self, data): pass

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from sharkpack.cli.main import main
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive.reader import Archive
 from sharkpack.runtime_shim import Engine
-from tests.bundler.custom.programs import shuffled
+from tests.bundler.sources.program.programs import shuffled
 from tests.end_to_end.command_line import build
 from tests.end_to_end.stock_tools import run_script
 
-FACTORY = "from tests.bundler.custom.programs import shuffled, unrolled\n"
+FACTORY = "from tests.bundler.sources.program.programs import shuffled, unrolled\n"
 TOKENS = [3, 250, 7, 7, 0, 99]
 
 

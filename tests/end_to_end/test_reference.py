@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sharkpack.cli.main import main
-from sharkpack.cli.reference import reference_engine
+from sharkpack.cli.support.reference import reference_engine
 from sharkpack.runtime_shim import Engine
 from tests.end_to_end.command_line import build
 from tests.tiny_models import write_tiny_gguf
@@ -41,7 +41,7 @@ def test_nothing_is_compiled(tiny: Path, capfd: pytest.CaptureFixture[str], monk
     def refuse(*arguments: object) -> None:
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("sharkpack.bundler.compiler.compile_module", refuse)
+    monkeypatch.setattr("sharkpack.bundler.compile.compiler.compile_module", refuse)
     before, threads = sorted(tiny.parent.iterdir()), torch.get_num_threads()
     options = ("--reference", "--max-tokens", "4", "--context", "512", "--threads", str(threads), "--stats", "--json")
     assert main(["run", str(tiny), "Hello", *options]) == 0

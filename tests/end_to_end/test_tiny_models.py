@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from sharkpack.bundler.model_spec.weight_bytes import convert
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.weights import convert
 from sharkpack.runtime_shim import Engine
-from sharkpack.templates.model_options import ModelOptions
-from sharkpack.templates.paged import CACHE_DTYPES
-from sharkpack.templates.recipes import RECIPES
+from sharkpack.templates.architectures.recipes import RECIPES
+from sharkpack.templates.layers.model_options import ModelOptions
+from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 from tests.end_to_end.command_line import build
 from tests.tiny_models import write_tiny_gguf
 

@@ -10,7 +10,7 @@ import pytest
 
 from sharkpack.cli.main import main
 from sharkpack.runtime_shim import Engine
-from sharkpack.runtime_shim.perplexity import evaluate, plan_evaluation
+from sharkpack.runtime_shim.tools.perplexity import evaluate, plan_evaluation
 from tests.end_to_end.command_line import ROOT, build
 from tests.end_to_end.stock_tools import run_script
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharkpack.bundler.custom import CustomProgram
 from sharkpack.bundler.sources import SourceModel, open_source
+from sharkpack.bundler.sources.program import CustomModel
 from sharkpack.runtime_shim import Engine
 from tests.end_to_end.command_line import ROOT, build
 
@@ -31,7 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 def test_logits_are_those_of_the_module(engine: Engine, source: SourceModel) -> None:
     tokens = torch.tensor([list(TEXT.encode())])
-    assert isinstance(source.program, CustomProgram)
+    assert isinstance(source.program, CustomModel)
     model, size = source.program.model, source.program.page_elements
     ends = torch.tensor([tokens.shape[1]])
     with torch.no_grad():

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sharkpack.formats import zip_records
-from sharkpack.formats.zip_records import DOS_EPOCH, END_SIZE, Record
+from sharkpack.formats.archive import zip_records
+from sharkpack.formats.archive.zip_records import DOS_EPOCH, END_SIZE, Record
 
 # Offsets of fields in the local header, the central record and the end records, from APPNOTE.TXT 6.3.10, section 4.3.
 LOCAL = {"version": 4, "flags": 6, "method": 8, "time": 10, "crc32": 14, "size": 18, "extra_length": 28, "name": 30}

@@ -7,7 +7,7 @@ import gguf
 import numpy as np
 import pytest
 
-from sharkpack.formats.archive import Archive
+from sharkpack.formats.archive.reader import Archive
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sharkpack.formats.archive import ArchiveWriter
-from sharkpack.formats.irpa import plan_irpa
-from sharkpack.formats.manifest import (
+from sharkpack.formats.archive.manifest import (
     CacheInfo,
     Format,
     Manifest,
@@ -17,8 +15,10 @@ from sharkpack.formats.manifest import (
     TargetInfo,
     TokenizerInfo,
 )
-from sharkpack.formats.tensor_file import write_tensors
-from sharkpack.runtime_shim.cpu import host_cpu
+from sharkpack.formats.archive.writer import ArchiveWriter
+from sharkpack.formats.model_files.irpa import plan_irpa
+from sharkpack.formats.model_files.tensor_file import write_tensors
+from sharkpack.runtime_shim.device.cpu import host_cpu
 from tests.runtime_shim.toy_language import BATCH_SIZES, BOS, CONTEXT, END, PAGE_SIZE, TABLE, VOCABULARY, toy_tokenizer
 from tests.runtime_shim.toy_program import FLAGS
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sharkpack.formats.quant import QUANT_TYPES
-from sharkpack.templates.recipes import RECIPES
+from sharkpack.templates.architectures.recipes import RECIPES
 from tests.tiny_architectures import TINY
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,8 +9,8 @@ import iree.runtime as rt
 import numpy as np
 import torch
 
-from sharkpack.bundler.targets import TARGETS
-from sharkpack.runtime_shim.cpu import host_cpu
+from sharkpack.bundler.compile.targets import TARGETS
+from sharkpack.runtime_shim.device.cpu import host_cpu
 from sharkpack.templates.kernels.isa import PORTABLE, Isa
 from sharkpack.templates.kernels.kernel import Kernel
 

@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sharkpack.bundler.model_spec.weight_bytes import convert
 from sharkpack.bundler.sources.model import SourceModel
-from sharkpack.bundler.weights import convert
-from sharkpack.templates.model_options import ModelOptions
-from sharkpack.templates.recipe import CausalModel
-from sharkpack.templates.recipes import RECIPES
+from sharkpack.templates.architectures.recipes import RECIPES
+from sharkpack.templates.layers.model_options import ModelOptions
+from sharkpack.templates.layers.recipe import CausalModel
 
 PAGE = 16
 LENGTH = 36

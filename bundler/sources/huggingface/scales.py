@@ -10,10 +10,10 @@ import numpy.typing as npt
 from sharkpack.bundler.sources.huggingface.derived import Floats
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.float8 import FLOAT8_VALUES, float8_values
+from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
+from sharkpack.formats.model_files.safetensors_index import SafetensorsTensor
+from sharkpack.formats.quant.float8 import FLOAT8_VALUES, float8_values
 from sharkpack.formats.quant.types import float_values
-from sharkpack.formats.safetensors_file import SafetensorsFile
-from sharkpack.formats.safetensors_index import SafetensorsTensor
 
 SUFFIXES = ("weight_scale_inv", "weight_scale")
 """Both multiply: the first is the inverse of what the weights were multiplied by."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.json_file import read_json
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.safetensors_file import SafetensorsFile
+from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

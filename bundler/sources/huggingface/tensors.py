@@ -14,12 +14,12 @@ from sharkpack.bundler.sources.huggingface.scales import Block, is_scale, scale_
 from sharkpack.bundler.sources.huggingface.shards import Shards
 from sharkpack.bundler.sources.model import SourceTensor
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.float8 import float8_values
+from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
+from sharkpack.formats.model_files.safetensors_index import SafetensorsTensor
 from sharkpack.formats.packing import RowOrder
 from sharkpack.formats.quant.block import Bytes
+from sharkpack.formats.quant.float8 import float8_values
 from sharkpack.formats.quant.types import float_values
-from sharkpack.formats.safetensors_file import SafetensorsFile
-from sharkpack.formats.safetensors_index import SafetensorsTensor
 
 PLAIN = ("F32", "F16", "BF16")
 FLOAT8 = ("F8_E4M3", "F8_E5M2")

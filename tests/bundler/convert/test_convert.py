@@ -11,16 +11,16 @@ from tokenizers import Tokenizer
 from sharkpack.bundler.convert import ConvertOptions, convert_model
 from sharkpack.bundler.convert.gguf_tensors import halves_to_neighbours
 from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.plan import make_plan
+from sharkpack.bundler.pipeline.plan import make_plan
 from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
 from sharkpack.bundler.sources import TokenizerSource, open_source
 from sharkpack.bundler.tokenizer import tokenizer_of
-from sharkpack.cli.progress import SilentProgress
+from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.gguf import GGUFFile
-from sharkpack.formats.irpa import read_irpa_index
+from sharkpack.formats.model_files.gguf import GGUFFile
+from sharkpack.formats.model_files.irpa import read_irpa_index
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.rope import neighbours_to_halves
+from sharkpack.templates.layers.rope import neighbours_to_halves
 from tests.checkpoints import write_checkpoint_of
 from tests.sentencepiece_files import sentencepiece_model
 from tests.tiny_checkpoints import edit_json

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sharkpack.formats.gguf import GGUFFile
+from sharkpack.formats.model_files.gguf import GGUFFile
 from tests.tiny_models import write_tiny_gguf
 
 RECORD = Path(__file__).with_name("llama_quantize.json")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from sharkpack.bundler.convert.gguf_metadata import gguf_metadata
-from sharkpack.bundler.output import default_output
+from sharkpack.bundler.pipeline.output import default_output
 from sharkpack.bundler.sources import open_source
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.gguf import GGUFFile
-from sharkpack.formats.gguf_writer import TensorSpec, encode_value, plan_gguf
-from sharkpack.formats.tensor_file import write_tensors
+from sharkpack.formats.model_files.gguf import GGUFFile
+from sharkpack.formats.model_files.gguf_writer import TensorSpec, encode_value, plan_gguf
+from sharkpack.formats.model_files.tensor_file import write_tensors
 from tests.tiny_models import write_tiny_gguf
 
 COUNT = 3

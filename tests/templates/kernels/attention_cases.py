@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.paged import CACHE_DTYPES, PagedCache
+from sharkpack.templates.ops.paged_cache import CACHE_DTYPES, PagedCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheDtype
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.paged import CACHE_DTYPES
+from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.kernels.attention_cases import Case, dense, fill
 from tests.templates.kernels.beside_blocks import check_beside_blocks

@@ -15,7 +15,7 @@ from sharkpack.templates.kernels.attention_parts import MOST, counters, room_for
 from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel, Split
-from sharkpack.templates.paged import PagedCache
+from sharkpack.templates.ops.paged_cache import PagedCache
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.kernels.attention_cases import Case, dense, fill
 from tests.templates.weights import error

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from sharkpack.bundler.targets import TARGETS
+from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.attention_step import attention_step

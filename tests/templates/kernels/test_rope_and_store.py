@@ -11,7 +11,7 @@ from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.rope_and_store import rope_and_store
-from sharkpack.templates.paged import CACHE_DTYPES, PagedCache
+from sharkpack.templates.ops.paged_cache import CACHE_DTYPES, PagedCache
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import error
 

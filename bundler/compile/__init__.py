@@ -1,0 +1,1 @@
+"""A model to compiled modules: trace, program, targets, the compiler and its cache."""

@@ -1,0 +1,5 @@
+"""What a build needs of a model besides its program. The compile cache keeps it, so that torch need not be loaded."""
+
+from sharkpack.bundler.model_spec.spec import ModelSpec
+
+__all__ = ["ModelSpec"]

@@ -1,7 +1,0 @@
-"""Models that may have to be fetched: registered ones by name, and those of the hub. Knows no format of a model."""
-
-from sharkpack.bundler.models.fetch import kept_file
-from sharkpack.bundler.models.locate import is_remote, locate, remote_name
-from sharkpack.bundler.models.registered import REGISTERED, RegisteredModel
-
-__all__ = ["REGISTERED", "RegisteredModel", "is_remote", "kept_file", "locate", "remote_name"]

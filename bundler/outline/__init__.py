@@ -1,5 +1,0 @@
-"""What a build needs of a model besides its program. The compile cache keeps it, so that torch need not be loaded."""
-
-from sharkpack.bundler.outline.outline import Outline
-
-__all__ = ["Outline"]

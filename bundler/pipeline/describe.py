@@ -1,0 +1,87 @@
+"""What a bundle says of itself, by its plan and its members. Only looks things up."""
+
+import importlib.metadata
+import math
+
+from sharkpack import __version__
+from sharkpack.bundler.compile.compiler import flags_of
+from sharkpack.bundler.compile.program import PARAMETER_SCOPE
+from sharkpack.bundler.compile.targets import Target
+from sharkpack.bundler.pipeline.plan import BuildPlan
+from sharkpack.formats.archive.manifest import (
+    Format,
+    Manifest,
+    Member,
+    ModelInfo,
+    ParameterFile,
+    Producer,
+    Source,
+    TargetInfo,
+    TokenizerInfo,
+)
+
+PARAMETERS_PATH = "params/model.irpa"
+TOKENIZER_PATH = "tokenizer/tokenizer.json.zst"
+CHAT_TEMPLATE_PATH = "tokenizer/chat_template.jinja.zst"
+
+
+def module_path(target: Target) -> str:
+    """The member that holds a target's code."""
+    return f"targets/{target.id}/module.vmfb"
+
+
+def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Manifest:
+    """The manifest of a bundle of that plan with those members."""
+    source = plan.source
+    return Manifest(
+        format=Format(),
+        model=ModelInfo(
+            name=source.name,
+            architecture=source.architecture,
+            quantization=source.quantization,
+            parameter_count=sum(math.prod(tensor.shape) for tensor in source.tensors.values()),
+            context_length=plan.options.context_length,
+            trained_context_length=source.integer("context_length"),
+            license=source.license,
+        ),
+        source=Source(kind=source.kind, file=source.origin, size=source.size, sha256=source_sha256),
+        producer=Producer(
+            sharkpack=__version__,
+            iree_compiler=importlib.metadata.version("iree-base-compiler"),
+            iree_turbine=importlib.metadata.version("iree-turbine"),
+            torch=importlib.metadata.version("torch"),
+        ),
+        minimum_runtime=importlib.metadata.version("iree-base-compiler"),
+        signature=plan.signature,
+        tokenizer=_tokenizer_info(plan),
+        parameters=(ParameterFile(path=PARAMETERS_PATH, scope=PARAMETER_SCOPE),),
+        targets=tuple(_target_info(target) for target in plan.targets),
+        members=tuple(members),
+    )
+
+
+def _tokenizer_info(plan: BuildPlan) -> TokenizerInfo:
+    t = plan.tokenizer
+    return TokenizerInfo(
+        path=TOKENIZER_PATH,
+        chat_template=None if t.chat_template is None else CHAT_TEMPLATE_PATH,
+        add_bos=t.add_bos,
+        add_eos=t.add_eos,
+        bos_token_id=t.bos_token_id,
+        eos_token_id=t.eos_token_id,
+        end_token_ids=tuple(t.end_token_ids),
+        bos_token=t.bos_token,
+        eos_token=t.eos_token,
+    )
+
+
+def _target_info(target: Target) -> TargetInfo:
+    return TargetInfo(
+        id=target.id,
+        path=module_path(target),
+        driver=target.driver,
+        architecture=target.architecture,
+        cpu_features=target.cpu_features,
+        priority=target.priority,
+        compile_flags=flags_of(target),
+    )

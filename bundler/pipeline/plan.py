@@ -1,0 +1,182 @@
+"""Every decision of a build, made and checked before anything slow starts: all of a user's mistakes surface here."""
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.compiler import host_cpu
+from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.targets import Target, choose_targets
+from sharkpack.bundler.model_spec import ModelSpec
+from sharkpack.bundler.model_spec.from_program import spec_of_program
+from sharkpack.bundler.model_spec.from_recipe import spec_of_recipe
+from sharkpack.bundler.options import DEFAULT_BATCH_SIZES, DEFAULT_CONTEXT, BuildOptions
+from sharkpack.bundler.pipeline.packed_sizes import packed_size_notes
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.program.mlir_abi import check_abi
+from sharkpack.bundler.sources.program.mlir_program import MlirProgram
+from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
+from sharkpack.formats.archive.entry_points import entry_points
+from sharkpack.formats.archive.signature import CacheInfo, Signature
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.one_line import one_line
+from sharkpack.formats.model_files.irpa import plan_irpa
+from sharkpack.formats.model_files.tensor_file import TensorFilePlan
+from sharkpack.formats.model_files.tensor_note import write_note
+from sharkpack.templates.architectures.names import ARCHITECTURES
+from sharkpack.templates.layers.model_options import ModelOptions
+
+MAX_BATCH = 64
+DEFAULT_PAGE_SIZE = 32
+PAGE_SIZES = (16, 32, 64, 128)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """What will be built from what. `model` is made and traced when its program is needed, without its weights;
+    `parameters` says where they will lie."""
+
+    source: SourceModel
+    targets: tuple[Target, ...]
+    options: ModelOptions
+    batch_sizes: tuple[int, ...]
+    model: ModelSpec
+    parameters: TensorFilePlan
+    tokenizer: RebuiltTokenizer
+
+    @property
+    def signature(self) -> Signature:
+        """The ABI of the modules."""
+        options, layout = self.options, self.model.cache_layout
+        return Signature(
+            batch_sizes=self.batch_sizes,
+            page_size=options.page_size,
+            context_length=options.context_length,
+            max_pages_per_sequence=-(-options.context_length // options.page_size),
+            cache=CacheInfo(
+                dtype=options.cache_dtype,
+                page_elements=layout.page_elements,
+                layers=layout.layers,
+                kv_heads=layout.kv_heads,
+                key_head_dim=layout.key_head_dim,
+                value_head_dim=layout.value_head_dim,
+            ),
+            vocab_size=self.model.vocab_size,
+            activations=options.activations,
+        )
+
+    def program(self) -> Program:
+        """The model as the compiler takes it: traced, unless it is MLIR already."""
+        program = self.source.program
+        if isinstance(program, MlirProgram):
+            names = tuple(entry.name for entry in entry_points(self.signature))
+            return Program(text=program.code.text, kernels=(), entry_points=names)
+        from sharkpack.bundler.compile.trace import (
+            trace,  # torch and turbine: seconds to load, where there is code already
+        )
+
+        assert self.model.make is not None
+        model = self.model.make()
+        try:
+            return trace(model, self.options, self.batch_sizes)
+        except Exception as error:
+            if program is None:
+                raise
+            raise SharkpackError(_untraceable(self.source, error)) from error  # code that is not ours
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user might not expect of the bundle, a sentence each."""
+        return packed_size_notes(self.model.weights.values())
+
+
+def make_plan(source: SourceModel, options: BuildOptions, cache: CompileCache | None = None) -> BuildPlan:
+    """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built.
+
+    cache: has outlines of models, and takes that of this one.
+    """
+    if source.program is None and source.architecture not in ARCHITECTURES:
+        supported = ", ".join(ARCHITECTURES)
+        raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {supported}")
+    targets = choose_targets(options.targets, *host_cpu())
+    model_options = _model_options(source, options)
+    batch_sizes = _batch_sizes(source, options)
+    model = _outline(source, model_options, cache)
+    plan = BuildPlan(
+        source=source,
+        targets=targets,
+        options=model_options,
+        batch_sizes=batch_sizes,
+        model=model,
+        parameters=_plan_parameters(model),
+        tokenizer=tokenizer_of(source.tokenizer),
+    )
+    if isinstance(source.program, MlirProgram):
+        check_abi(source.program, entry_points(plan.signature))
+    return plan
+
+
+def _untraceable(source: SourceModel, error: Exception) -> str:
+    reason = one_line(" ".join(str(error).split()))
+    return (
+        f"program '{source.name}' runs but cannot be traced: {type(error).__name__}: {reason}; the numbers of tokens "
+        "and pages are symbols there: let no loop, and no condition, depend on them"
+    )
+
+
+def _outline(source: SourceModel, options: ModelOptions, cache: CompileCache | None) -> ModelSpec:
+    if source.program is not None:
+        return spec_of_program(source.program, source, options)
+    return spec_of_recipe(source, options, cache)
+
+
+def _plan_parameters(model: ModelSpec) -> TensorFilePlan:
+    weights = list(model.weights.values())
+    notes = {weight.name: write_note(weight.type_name, weight.shape) for weight in weights if weight.shape}
+    return plan_irpa([(weight.name, weight.nbytes) for weight in weights], notes=notes)
+
+
+def _batch_sizes(source: SourceModel, options: BuildOptions) -> tuple[int, ...]:
+    program = source.program
+    own = program.batch_sizes if isinstance(program, MlirProgram) else ()
+    sizes = tuple(sorted(set(own or DEFAULT_BATCH_SIZES if options.batch_sizes is None else options.batch_sizes)))
+    if not sizes or sizes[0] < 1 or sizes[-1] > MAX_BATCH:
+        raise SharkpackError(f"batch sizes {sizes} are not numbers from 1 to {MAX_BATCH}")
+    return sizes
+
+
+def _model_options(source: SourceModel, options: BuildOptions) -> ModelOptions:
+    trained = source.integer("context_length")
+    context = min(DEFAULT_CONTEXT, trained) if options.context is None else options.context
+    if not 1 <= context <= trained:
+        raise SharkpackError(f"context {context} is not possible: the model was trained on 1 to {trained} tokens")
+    made = ModelOptions(
+        context_length=context,
+        page_size=_chosen(options.page_size, DEFAULT_PAGE_SIZE),
+        cache_dtype=_chosen(options.cache_dtype, "f16"),
+        activations=_chosen(options.activations, "int8"),
+    )
+    if source.program is not None:
+        made = _programs_own(source, options, made)
+    if made.page_size not in PAGE_SIZES:
+        raise SharkpackError(f"page size {made.page_size} is not one of {', '.join(map(str, PAGE_SIZES))}")
+    return made
+
+
+def _programs_own(source: SourceModel, options: BuildOptions, made: ModelOptions) -> ModelOptions:
+    """A program says itself what its pages are; SharkpackError for an option that says otherwise."""
+    program = source.program
+    assert program is not None
+    own = {"page_size": program.page_size, "cache_dtype": program.cache_dtype, "activations": "float32"}
+    for key, value in own.items():
+        asked = getattr(options, key)
+        if asked not in (None, value):
+            option = f"--{key.replace('_', '-')}"
+            raise SharkpackError(f"{source.path}: a program has its own {option}, here {value}; leave out {option}")
+    return replace(made, **own)  # type: ignore[arg-type]
+
+
+def _chosen(asked: _T | None, default: _T) -> _T:
+    return default if asked is None else asked

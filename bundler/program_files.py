@@ -1,0 +1,48 @@
+"""What an export of a program writes beside its MLIR, so that a build takes it again."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sharkpack.bundler.pipeline.plan import BuildPlan
+from sharkpack.bundler.sources.program.description_file import description_path
+
+
+def write_descriptions(plan: BuildPlan, programs: Iterable[Path], parameters: str) -> None:
+    """The description of each of the `programs`, which lie in one folder with the file `parameters` and the tokenizer;
+    and what tokenizer.json does not say, as checkpoints have it."""
+    for program in programs:
+        _write(description_path(program), _description(plan, parameters))
+        if plan.source.program is not None and plan.source.program.tokenizer is not None:
+            _write_specials(plan, program.parent)
+
+
+def _description(plan: BuildPlan, parameters: str) -> dict[str, Any]:
+    """The object that `read_description` reads."""
+    program, signature = plan.source.program, plan.signature
+    assert program is not None
+    written = {
+        "name": program.name,
+        "license": program.license,
+        "parameters": parameters,
+        "tokenizer": None if program.tokenizer is None else ".",
+        "vocab_size": signature.vocab_size,
+        "context_length": signature.context_length,
+        "page_size": signature.page_size,
+        "page_elements": signature.cache.page_elements,
+        "cache_dtype": signature.cache.dtype,
+    }
+    return {key: value for key, value in written.items() if value is not None}
+
+
+def _write_specials(plan: BuildPlan, folder: Path) -> None:
+    tokenizer = plan.tokenizer
+    names = ("bos_token", "eos_token", "add_bos", "add_eos")
+    config = {f"{name}_token" if name.startswith("add") else name: getattr(tokenizer, name) for name in names}
+    _write(folder / "tokenizer_config.json", config)
+    _write(folder / "generation_config.json", {"eos_token_id": list(tokenizer.end_token_ids)})
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

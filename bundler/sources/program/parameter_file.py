@@ -1,0 +1,138 @@
+"""The parameters of a program that is MLIR text: a file of named tensors, held to what the text says of each."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharkpack.bundler.compile.program import PARAMETER_SCOPE
+from sharkpack.bundler.sources.model import SourceTensor
+from sharkpack.bundler.sources.program.element_types import ELEMENTS
+from sharkpack.bundler.sources.program.mlir_program import MlirText, Parameter
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.mapped_file import MappedFile
+from sharkpack.formats.model_files.irpa import read_irpa_index, read_irpa_notes
+from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
+from sharkpack.formats.model_files.tensor_note import read_note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """A tensor in a file; type and shape where the file says them."""
+
+    nbytes: int
+    read: Callable[[], NDArray[np.uint8]]
+    release: Callable[[], None]
+    type: tuple[str, tuple[int, ...]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterSource:
+    """The parameters that a program names, as and in the order in which they are stored. `close` ends reading."""
+
+    tensors: Mapping[str, SourceTensor] = field(repr=False)
+    close: Callable[[], None] = field(repr=False)
+
+
+def open_parameters(path: Path, code: MlirText) -> ParameterSource:
+    """Open the file and find every parameter of `code` in it. What the code does not name is left alone.
+
+    Raises SharkpackError for a file that cannot be read, and for the first parameter that it lacks or has otherwise.
+    """
+    if not path.is_file():
+        raise SharkpackError(f"{path}: no such file; expected the parameters of {code.path.name}: see its description")
+    if path.suffix not in _READERS:
+        raise SharkpackError(f"{path}: parameters are read from {' or '.join(_READERS)} files")
+    stored, close = _READERS[path.suffix](path)
+    try:
+        if not code.parameters:
+            raise SharkpackError(f"{code.path} names no parameter; expected one at least: a bundle holds weights")
+        named = {each.name: _tensor(path, code.path, each, stored) for each in code.parameters}
+    except BaseException:
+        close()
+        raise
+    return ParameterSource(tensors={name: named[name] for name in stored if name in named}, close=close)
+
+
+def _tensor(path: Path, program: Path, parameter: Parameter, stored: Mapping[str, _Stored]) -> SourceTensor:
+    name, wanted = parameter.name, parameter.type
+    if parameter.scope != PARAMETER_SCOPE:
+        raise SharkpackError(
+            f"{program}: parameter '{name}' has the scope '{parameter.scope}'; "
+            f'expected "{PARAMETER_SCOPE}"::"{name}", as a bundle has one parameter file, of that scope'
+        )
+    if wanted.element not in ELEMENTS or None in wanted.shape:
+        raise SharkpackError(
+            f"{program}: parameter '{name}' is {wanted}; expected fixed sizes, of {', '.join(ELEMENTS)}"
+        )
+    type_name, item = ELEMENTS[wanted.element]
+    shape = tuple(size for size in wanted.shape if size is not None)
+    nbytes = math.prod(shape) * item
+    if name not in stored:
+        raise SharkpackError(
+            f"{path}: parameter '{name}', {wanted} in {program.name}, is missing; {_near(name, stored)}"
+        )
+    found = stored[name]
+    if found.type not in (None, (type_name, shape)) or found.nbytes != nbytes:
+        kind = "" if found.type is None else f" ({found.type[0]} {list(found.type[1])})"
+        raise SharkpackError(
+            f"{path}: parameter '{name}' has {found.nbytes} bytes{kind}; expected {nbytes}, as it is {wanted} in "
+            f"{program.name}"
+        )
+    return SourceTensor(
+        name=name, shape=shape, type_name=type_name, nbytes=nbytes, read=found.read, release=found.release
+    )
+
+
+def _near(name: str, stored: Mapping[str, _Stored]) -> str:
+    near = get_close_matches(name, stored, 1)
+    return f"did you mean '{near[0]}'?" if near else f"the file has {', '.join(list(stored)[:4]) or 'no tensors'}"
+
+
+def _read_irpa(path: Path) -> tuple[dict[str, _Stored], Callable[[], None]]:
+    file = MappedFile.open(path)
+    try:
+        with memoryview(file.mapping) as view:
+            index, notes = read_irpa_index(view), read_irpa_notes(view)
+    except SharkpackError as error:
+        file.close()
+        raise SharkpackError(f"{path}: {error}") from error
+    stored = {
+        name: _Stored(
+            nbytes=place[1],
+            read=partial(file.view, *place),
+            release=partial(file.release, *place),
+            type=_noted(notes[name], place[1]),
+        )
+        for name, place in index.items()
+    }
+    return stored, file.close
+
+
+def _noted(note: bytes, nbytes: int) -> tuple[str, tuple[int, ...]] | None:
+    """What a note says, if it speaks of plain elements that fill the tensor: packed weights are otherwise."""
+    element, shape = read_note(note) or ("", ())
+    type_name, item = ELEMENTS.get(element, ("", 0))
+    return (type_name, shape) if item * math.prod(shape) == nbytes else None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, _Stored], Callable[[], None]]:
+    file = SafetensorsFile.open(path)
+    stored = {
+        name: _Stored(
+            nbytes=tensor.nbytes,
+            read=partial(file.raw, name),
+            release=partial(file.release, name),
+            type=("I8" if tensor.dtype == "U8" else tensor.dtype, tensor.shape),
+        )
+        for name, tensor in file.tensors.items()
+    }
+    return stored, file.close
+
+
+_READERS = {".irpa": _read_irpa, ".safetensors": _read_safetensors}

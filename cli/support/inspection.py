@@ -1,0 +1,232 @@
+"""What each kind of model file says of itself, as tables for people and plain data for programs. Prints nothing."""
+
+import math
+import mmap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sharkpack.cli.support.console import format_bytes, format_count
+from sharkpack.formats.archive.manifest import Manifest
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.model_files.tensor_note import read_note
+
+LONGEST_VALUE = 72
+LONGEST_ARRAY = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRow:
+    """One tensor: `offset` and `nbytes` in bytes of the inspected file, or of `file` in the inspected folder; type and
+    shape where the format knows them."""
+
+    name: str
+    offset: int
+    nbytes: int
+    type: str | None = None
+    shape: tuple[int, ...] | None = None
+    file: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        shape = None if self.shape is None else list(self.shape)
+        row = {"name": self.name, "type": self.type, "shape": shape, "offset": self.offset, "nbytes": self.nbytes}
+        return row if self.file is None else row | {"file": self.file}
+
+    def to_row(self) -> tuple[str, ...]:
+        """For a table."""
+        shape = "" if self.shape is None else " x ".join(map(str, self.shape))
+        row = (self.name, self.type or "", shape, str(self.offset), str(self.nbytes))
+        return row if self.file is None else (*row, self.file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRows:
+    """A table to print; columns named in `numeric` are aligned to the right."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    numeric: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """All about one file: `details` for JSON, `tables` for people, `tensors` for both when asked for."""
+
+    kind: str
+    size: int
+    details: dict[str, Any]
+    tables: tuple[TableRows, ...]
+    tensors: tuple[TensorRow, ...] = field(default=())
+
+
+def inspect_shark(path: Path) -> Inspection:
+    """A bundle: its manifest, and its tensors at their offsets in the bundle."""
+    from sharkpack.formats.archive.reader import Archive
+    from sharkpack.formats.model_files.irpa import read_irpa_notes
+
+    with Archive.open(path) as archive:
+        manifest = archive.manifest
+        tensors: list[TensorRow] = []
+        for file in manifest.parameters:
+            with archive.view(file.path) as view:
+                tensors += _irpa_rows(archive.parameter_index(file.path), read_irpa_notes(view))
+        size = archive.size
+    tables = (_summary_table(manifest), _targets_table(manifest), _members_table(manifest))
+    details = {"tensor_count": len(tensors), "manifest": manifest.to_dict()}
+    return Inspection(kind="shark", size=size, details=details, tables=tables, tensors=tuple(tensors))
+
+
+def inspect_gguf(path: Path) -> Inspection:
+    """A GGUF file: all of its metadata, long arrays only by their length, and its tensors by type."""
+    from sharkpack.formats.model_files.gguf import GGUFFile
+
+    with GGUFFile.open(path) as file:
+        size = file.size
+        metadata = dict(file.metadata)
+        tensors = tuple(
+            TensorRow(name=each.name, offset=each.offset, nbytes=each.nbytes, type=each.type_name, shape=each.shape)
+            for each in file.tensors.values()
+        )
+    details = tensor_details(tensors) | {"metadata": {key: _brief(value) for key, value in metadata.items()}}
+    rows = [(key, in_words(value)) for key, value in metadata.items()]
+    tables = (TableRows(headings=("metadata", "value"), rows=rows), types_table(tensors))
+    return Inspection(kind="gguf", size=size, details=details, tables=tables, tensors=tensors)
+
+
+def inspect_irpa(path: Path) -> Inspection:
+    """An IREE parameter archive: names and sizes, and types and shapes where its notes have them."""
+    from sharkpack.formats.model_files.irpa import read_irpa_index, read_irpa_notes
+
+    with _mapped(path) as view:
+        size = view.nbytes
+        try:
+            tensors = tuple(_irpa_rows(read_irpa_index(view), read_irpa_notes(view)))
+        except SharkpackError as error:
+            raise SharkpackError(f"{path}: {error}") from error
+    nbytes = sum(tensor.nbytes for tensor in tensors)
+    details = {"tensor_count": len(tensors), "tensor_bytes": nbytes}
+    rows = [("tensors", str(len(tensors))), ("bytes in tensors", format_bytes(nbytes))]
+    tables = (TableRows(headings=("what", "value"), rows=rows),)
+    return Inspection(kind="irpa", size=size, details=details, tables=tables, tensors=tensors)
+
+
+def inspect_safetensors(path: Path) -> Inspection:
+    """A safetensors file: its metadata, and its tensors by type."""
+    from sharkpack.formats.model_files.safetensors_index import read_safetensors_index
+
+    index = read_safetensors_index(path)
+    tensors = tuple(
+        TensorRow(name=each.name, offset=each.offset, nbytes=each.nbytes, type=each.dtype, shape=each.shape)
+        for each in index.tensors.values()
+    )
+    details = tensor_details(tensors) | {"metadata": index.metadata}
+    metadata = TableRows(
+        headings=("metadata", "value"), rows=[(key, in_words(value)) for key, value in index.metadata.items()]
+    )
+    tables = (metadata, types_table(tensors)) if index.metadata else (types_table(tensors),)
+    return Inspection(kind="safetensors", size=index.size, details=details, tables=tables, tensors=tensors)
+
+
+def _irpa_rows(index: dict[str, tuple[int, int]], notes: dict[str, bytes]) -> Iterator[TensorRow]:
+    for name, (offset, nbytes) in index.items():
+        kind, shape = read_note(notes[name]) or (None, None)
+        yield TensorRow(name=name, offset=offset, nbytes=nbytes, type=kind, shape=shape)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[memoryview]:
+    try:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping,
+            memoryview(mapping) as view,
+        ):
+            yield view
+    except OSError as error:
+        raise SharkpackError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _summary_table(manifest: Manifest) -> TableRows:
+    model, signature, cache = manifest.model, manifest.signature, manifest.signature.cache
+    rows = [
+        ("name", model.name),
+        ("architecture", model.architecture),
+        ("parameters", f"{format_count(model.parameter_count)}, {model.quantization}"),
+        ("context", f"{signature.context_length} tokens (trained on {model.trained_context_length})"),
+        ("cache", f"{cache.dtype}, {format_bytes(cache.page_bytes)} a page of {signature.page_size} tokens"),
+        ("batch sizes", ", ".join(map(str, signature.batch_sizes))),
+        ("activations", signature.activations),
+        ("chat template", "yes" if manifest.tokenizer.chat_template else "no"),
+        ("license", model.license or "not stated"),
+        ("source", f"{manifest.source.file}, {format_bytes(manifest.source.size)}"),
+        ("source SHA-256", manifest.source.sha256),
+        ("built by", f"sharkpack {manifest.producer.sharkpack}, IREE {manifest.producer.iree_compiler}"),
+        ("needs", f"iree-base-runtime {manifest.minimum_runtime} or newer"),
+        ("format", f"{manifest.format.major}.{manifest.format.minor}"),
+    ]
+    return TableRows(headings=("model", ""), rows=rows)
+
+
+def _targets_table(manifest: Manifest) -> TableRows:
+    sizes = {member.path: member.size for member in manifest.members}
+    rows = [
+        (target.id, target.driver, target.architecture, format_bytes(sizes[target.path]), " ".join(target.cpu_features))
+        for target in sorted(manifest.targets, key=lambda target: -target.priority)
+    ]
+    return TableRows(headings=("target", "driver", "machine", "code", "needs"), rows=rows, numeric=("code",))
+
+
+def _members_table(manifest: Manifest) -> TableRows:
+    rows = [
+        (member.path, str(member.offset), format_bytes(member.size), member.sha256[:16]) for member in manifest.members
+    ]
+    return TableRows(headings=("member", "offset", "size", "SHA-256 begins"), rows=rows, numeric=("offset", "size"))
+
+
+def types_table(tensors: Sequence[TensorRow]) -> TableRows:
+    """Tensors, elements and bytes of each type."""
+    counts = Counter(tensor.type or "" for tensor in tensors)
+    rows = [
+        (
+            name,
+            str(count),
+            format_count(_elements(tensor for tensor in tensors if tensor.type == name)),
+            format_bytes(sum(tensor.nbytes for tensor in tensors if tensor.type == name)),
+        )
+        for name, count in counts.most_common()
+    ]
+    headings = ("type", "tensors", "elements", "size")
+    return TableRows(headings=headings, rows=rows, numeric=headings[1:])
+
+
+def tensor_details(tensors: Sequence[TensorRow]) -> dict[str, Any]:
+    """What JSON has of tensors, listed or not."""
+    return {
+        "tensor_count": len(tensors),
+        "tensor_bytes": sum(tensor.nbytes for tensor in tensors),
+        "tensor_types": dict(Counter(tensor.type or "" for tensor in tensors).most_common()),
+        "element_count": _elements(tensors),
+    }
+
+
+def _elements(tensors: Iterable[TensorRow]) -> int:
+    return sum(math.prod(tensor.shape or ()) for tensor in tensors)
+
+
+def _brief(value: Any) -> Any:
+    """A metadata value for JSON: long arrays become their length and the type of their first element."""
+    if isinstance(value, list) and len(value) > LONGEST_ARRAY:
+        return {"array_of": type(value[0]).__name__, "length": len(value)}
+    return value
+
+
+def in_words(value: Any) -> str:
+    """A metadata value in one line of a table."""
+    if isinstance(value, list) and len(value) > LONGEST_ARRAY:
+        return f"[{len(value)} x {type(value[0]).__name__}]"
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."

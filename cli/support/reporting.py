@@ -1,0 +1,123 @@
+"""What the commands that make something of a source share: what they need, how they end early, how they report."""
+
+import argparse
+import gc
+import importlib.util
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sharkpack.cli.support.console import write_json, write_note, write_text
+from sharkpack.cli.support.quantization import (
+    perplexity_change,
+    quantization_json,
+    show_quantization,
+    write_quantization_report,
+)
+from sharkpack.formats.errors import SharkpackError
+
+if TYPE_CHECKING:
+    from sharkpack.bundler.progress import Progress
+    from sharkpack.bundler.quantize import QuantizationReport
+    from sharkpack.cli.support.perplexity_change import PerplexityChange
+
+
+class Compiled(Protocol):
+    """A report of what was compiled and written. `warnings`: what did not stop it, a sentence each."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @property
+    def quantization(self) -> "QuantizationReport | None": ...
+
+
+Report = TypeVar("Report", bound=Compiled)
+
+COMPILER_MODULES = ("torch", "iree.compiler", "iree.turbine")
+
+
+def require_compiler() -> None:
+    """Raise SharkpackError in an installation that can only run models."""
+    missing = [name for name in COMPILER_MODULES if not _installed(name)]
+    if missing:
+        raise SharkpackError(
+            f"this installation can run models but not build them ({', '.join(missing)} not installed): "
+            "pip install 'sharkpack[build]'"
+        )
+
+
+@contextmanager
+def stop_when_terminated() -> Iterator[None]:
+    """Unwind on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep the warnings that packages write for each other from users, unless they asked for them (python -W)."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        yield
+
+
+def compile_and_report(
+    arguments: argparse.Namespace,
+    make: "Callable[[argparse.Namespace, Progress], Report]",
+    fields: Callable[[Report], dict[str, Any]],
+    show: Callable[[Report], None],
+) -> int:
+    """Compile and write with `make`, then say what was made, as `write_report` does. The command's exit status."""
+    require_compiler()
+    # Imports and vocabularies make objects by the million, hardly any of them garbage: look for it less often.
+    gc.set_threshold(200_000, 20, 100)
+    from sharkpack.cli.support.progress import show_progress
+
+    with stop_when_terminated(), without_warnings():
+        with show_progress(quiet=arguments.quiet) as progress:
+            report = make(arguments, progress)
+        change = perplexity_change(arguments)
+    for warning in report.warnings:
+        write_note(f"warning: {warning}")
+    write_report(arguments, report.quantization, change, lambda: fields(report), lambda: show(report))
+    return 0
+
+
+def write_report(
+    arguments: argparse.Namespace,
+    quantization: "QuantizationReport | None",
+    change: "PerplexityChange | None",
+    fields: Callable[[], dict[str, Any]],
+    show: Callable[[], None],
+) -> None:
+    """Say what was made as the arguments ask for it: `fields` and the quantisation as JSON, or what `show` prints and
+    then the quantisation, or nothing."""
+    if quantization is not None and arguments.report is not None:
+        write_quantization_report(quantization, arguments.report)
+    if arguments.json:
+        errors = None if quantization is None else quantization_json(quantization, change)
+        write_json(fields() | {"quantization": errors})
+    elif not arguments.quiet:
+        show()
+        if quantization is not None:
+            write_text("\n")
+            show_quantization(quantization, change, verbose=arguments.verbose)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent package is absent
+        return False

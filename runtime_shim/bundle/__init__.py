@@ -1,0 +1,1 @@
+"""Opened bundles: manifest, tokenizer and chat template, from a file or from memory."""

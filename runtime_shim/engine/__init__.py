@@ -1,0 +1,1 @@
+"""The engine: requests, scheduling, cache pages, sampling. Knows no device."""

@@ -1,0 +1,1 @@
+"""Executors: what computes one step of a program over a cache. Knows no requests and no text."""

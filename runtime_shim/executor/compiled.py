@@ -1,0 +1,238 @@
+"""A target's module, loaded in place from the archive's mapping, and calls of its entry points.
+
+Knows the ABI (formats.manifest.Signature); does not know what the rows mean or which pages are free.
+"""
+
+import weakref
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import iree.runtime as rt
+import numpy as np
+import numpy.typing as npt
+
+from sharkpack.formats.archive.manifest import Signature, TargetInfo
+from sharkpack.formats.archive.reader import Archive
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.device.memory import use_huge_pages
+from sharkpack.runtime_shim.executor.arguments import Arguments, Row
+from sharkpack.runtime_shim.executor.loading import load_modules
+from sharkpack.runtime_shim.executor.sched_batch import SchedBatch
+from sharkpack.runtime_shim.executor.weight_prefetch import WeightPrefetcher
+
+Entry = Literal["prefill", "decode"]
+Logits = npt.NDArray[np.float32]
+
+_ELEMENT_TYPES = {
+    "f16": rt.HalElementType.FLOAT_16,
+    "f32": rt.HalElementType.FLOAT_32,
+    "i8": rt.HalElementType.INT_8,
+}
+HEAD = "head"
+SCORED_ELEMENTS = 1 << 24
+"""Logits that one call of `Program.score` makes at most: 64 MiB."""
+_FLOAT32 = np.dtype(np.float32)  # an instance: the binding refuses the class
+
+
+class Program:
+    """A loaded module with its cache. Not safe from several threads: calls share the argument buffers and the cache."""
+
+    def __init__(
+        self, archive: Archive, target: TargetInfo, device: rt.HalDevice, *, cache_pages: int, prefill_chunk: int
+    ) -> None:
+        self.signature = archive.manifest.signature
+        self.cache_pages = cache_pages
+        sizes = sorted(self.signature.batch_sizes)
+        self._batches = [next(size for size in sizes if size >= rows) for rows in range(sizes[-1] + 1)]
+        self._prefill_chunk = prefill_chunk
+        self._native = _Native(archive, target, device)
+        # IREE dies when a buffer outlives its device, so they go in order, at the latest when the interpreter exits.
+        self._release = weakref.finalize(self, self._native.release)
+        self._native.allocate(self.signature, cache_pages, prefill_chunk)
+
+    def batch_size(self, rows: int) -> int:
+        """The smallest exported batch size that holds `rows`, or the largest there is."""
+        return self._batches[min(rows, len(self._batches) - 1)]
+
+    def call(self, entry: Entry, rows: Sequence[Row]) -> Logits:
+        """Compute the rows' new tokens. Returns f32 [len(rows), V], the logits after each row's last token.
+
+        The array is the device's own memory: read it before the next call, and keep no reference. At most as many
+        rows as the largest batch size. Raises SharkpackError for pages that are not in the cache.
+        """
+        self._check(rows)
+        batch = self.batch_size(len(rows))
+        tokens, starts, lengths, pages = self._native.arguments.fill(rows, batch)
+        if entry == "prefill":
+            self._native.map_weights()
+            return self._native.invoke(f"prefill_bs{batch}", tokens, starts, lengths, pages)[: len(rows)]
+        return self._native.invoke(f"decode_bs{batch}", tokens, lengths, starts, pages)[: len(rows)]
+
+    @property
+    def scored_tokens(self) -> int:
+        """How many tokens `score` takes at most."""
+        return max(1, min(self._prefill_chunk // self.batch_size(1), SCORED_ELEMENTS // self.signature.vocab_size))
+
+    def score(self, row: Row) -> Logits:
+        """Compute the row's new tokens. Returns f32 [len(row.tokens), V], the logits after each; memory as of `call`.
+
+        Raises SharkpackError as `call` does, and for a module without `head`.
+        """
+        self._check([row])
+        batch = self.batch_size(1)
+        self._native.invoke(f"prefill_bs{batch}", *self._native.arguments.fill([row], batch))
+        return self._native.invoke_head()[: len(row.tokens)]
+
+    def run(self, function: str, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Call an entry point on all of its arguments, a cache among them, and copy out all of its results.
+
+        For looking at single calls: the program's own cache takes no part, and nothing is checked.
+        """
+        return self._native.run(function, arrays)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return not self._release.alive
+
+    def close(self) -> None:
+        """Give everything back; what was mapped from the archive may be unmapped afterwards."""
+        self._release()
+
+    def _check(self, rows: Sequence[Row]) -> None:
+        """The program trusts its inputs and would read outside its memory: nothing wrong may pass here."""
+        if self.closed:
+            raise SharkpackError("the engine is closed")
+        if len(rows) > max(self.signature.batch_sizes):
+            raise SharkpackError(f"{len(rows)} rows and the largest batch is {max(self.signature.batch_sizes)}")
+        for row in rows:
+            if not row.tokens:
+                raise SharkpackError("a row has no tokens")
+            if row.start < 0:
+                raise SharkpackError(f"the position {row.start} is before the beginning")
+            if row.start + len(row.tokens) > len(row.pages) * self.signature.page_size:
+                raise SharkpackError(f"{len(row.pages)} pages do not hold {row.start} + {len(row.tokens)} tokens")
+            if min(row.pages) < 0 or max(row.pages) >= self.cache_pages:
+                raise SharkpackError(f"a page id is outside the cache of {self.cache_pages} pages")
+            if min(row.tokens) < 0 or max(row.tokens) >= self.signature.vocab_size:
+                raise SharkpackError(f"a token id is outside the vocabulary of {self.signature.vocab_size}")
+
+
+class _Native:
+    """What IREE allocates, in one place so that it can be let go in the right order."""
+
+    arguments: Arguments
+    _modules: Any
+    _weights: Any
+
+    def __init__(self, archive: Archive, target: TargetInfo, device: rt.HalDevice) -> None:
+        self._device: Any = device
+        self._instance: Any = rt.VmInstance()
+        self._cache: Any = None
+        self._hidden: Any = None
+        self._result: Any = None
+        self._functions: dict[str, rt.VmFunction] = {}
+        try:
+            self._modules, self._weights = load_modules(archive, target, self._instance, self._device)
+            self._context: Any = rt.VmContext(self._instance, self._modules)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise SharkpackError(f"{target.path} does not load: {reason}") from error
+        self._find_functions(archive.manifest.signature, target)
+        self._mapper = WeightPrefetcher(archive) if target.driver == "local" else None
+        self._patience = SchedBatch() if target.driver == "local" else nullcontext()
+
+    def allocate(self, signature: Signature, cache_pages: int, prefill_chunk: int) -> None:
+        """The cache (memory that nothing touches until a program writes it) and the argument buffers."""
+        shape = (cache_pages, signature.cache.page_elements)
+        nbytes = cache_pages * signature.cache.page_bytes
+        try:
+            buffer = self._device.allocator.allocate_buffer(
+                rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE,
+                rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
+                nbytes,
+            )
+        except (RuntimeError, MemoryError, TypeError) as error:  # TypeError: more than 64 bits of bytes
+            raise SharkpackError(
+                f"no memory for a cache of {nbytes >> 20} MiB: ask for fewer pages or less context"
+            ) from error
+        if self._mapper is not None:
+            use_huge_pages(buffer.map().asarray((nbytes,), np.dtype(np.uint8)).ctypes.data, nbytes)
+        self._cache = rt.HalBufferView(buffer, shape, _ELEMENT_TYPES[signature.cache.dtype])
+        self.arguments = Arguments(
+            self._device.allocator,
+            rows=max(signature.batch_sizes),
+            tokens=prefill_chunk,
+            pages=signature.max_pages_per_sequence,
+        )
+
+    def invoke(self, name: str, *arguments: rt.HalBufferView) -> Logits:
+        """Call with the arguments and the cache, which the call consumes and returns."""
+        outputs = self._call(name, *arguments, self._cache)
+        self._cache = outputs.get_as_object(1, rt.HalBufferView)
+        self._hidden = outputs.get_as_object(2, rt.HalBufferView) if outputs.size > 2 else None
+        return self._read(outputs)
+
+    def invoke_head(self) -> Logits:
+        """The head, on what the layers made of each token of the prefill before."""
+        if HEAD not in self._functions:
+            raise SharkpackError("this bundle's program gives no logits but the last token's: build it again")
+        return self._read(self._call(HEAD, self._hidden))
+
+    def run(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Call with arrays, which are copied, and copy what comes back."""
+        outputs = self._call(name, *(rt.asdevicearray(self._device, array)._buffer_view for array in arrays))
+        views = [outputs.get_as_object(index, rt.HalBufferView) for index in range(outputs.size)]
+        return [
+            view.map().asarray(view.shape, np.dtype(rt.HalElementType.map_to_dtype(view.element_type))).copy()
+            for view in views
+        ]
+
+    def map_weights(self) -> None:
+        """Before the first call; what follows does nothing."""
+        if self._mapper is not None:
+            self._mapper.start()
+
+    def _call(self, name: str, *arguments: rt.HalBufferView) -> Any:
+        inputs, outputs = rt.VmVariantList(5), rt.VmVariantList(3)
+        for argument in arguments:
+            inputs.push_ref(argument)
+        self._result = None
+        try:
+            with self._patience:
+                self._context.invoke(self._functions[name], inputs, outputs)
+        except RuntimeError as error:
+            raise SharkpackError(f"{name} failed: {' '.join(str(error).split())}") from error
+        return outputs
+
+    def _read(self, outputs: Any) -> Logits:
+        view = outputs.get_as_object(0, rt.HalBufferView)
+        self._result = view.map()
+        logits: Logits = self._result.asarray(view.shape, _FLOAT32)
+        return logits
+
+    def release(self) -> None:
+        """Results first, the device last."""
+        if self._mapper is not None:
+            self._mapper.stop()
+        self._result = self._hidden = self._cache = None
+        self.__dict__.pop("arguments", None)
+        self._functions.clear()
+        self._context = self._modules = None
+        self._instance = self._device = None
+        self._weights = None
+
+    def _find_functions(self, signature: Signature, target: TargetInfo) -> None:
+        module = self._modules[-1]
+        if module.name != signature.module:
+            raise SharkpackError(f"{target.path} is the module {module.name!r}: expected {signature.module!r}")
+        for size in signature.batch_sizes:
+            for name in (f"prefill_bs{size}", f"decode_bs{size}"):
+                function = module.lookup_function(name)
+                if function is None:
+                    raise SharkpackError(f"{target.path} has no function {name}, which the manifest promises")
+                self._functions[name] = function
+        head = module.lookup_function(HEAD)
+        if head is not None:
+            self._functions[HEAD] = head

@@ -1,0 +1,1 @@
+"""Text to tokens and back: prompts, chat templates, detokenizing, stop strings. Knows no device."""

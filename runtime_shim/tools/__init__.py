@@ -1,0 +1,1 @@
+"""Tools over an engine or a program: perplexity, dumps of calls."""

@@ -1,0 +1,136 @@
+"""Writes what each call of a program takes and gives, as files that iree-run-module reads.
+
+Knows one sequence: its prompt is prefilled, and then its likeliest token decoded each time.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
+from sharkpack.formats.archive.manifest import TargetInfo
+from sharkpack.formats.archive.reader import Archive
+from sharkpack.formats.archive.signature import Signature
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.iree_tools import run_command, script
+from sharkpack.runtime_shim.executor.compiled import Program
+
+MODULE = "module.vmfb"
+COMMANDS = "commands.sh"
+STEPS = "steps.json"
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpedStep:
+    """One call: its files in the order of its arguments and results, and the token that its logits make likeliest."""
+
+    function: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    token_id: int
+
+
+def dump_steps(program: Program, prompt_ids: Sequence[int], steps: int, folder: Path) -> list[DumpedStep]:
+    """Prefill the prompt, decode `steps` tokens, and write every input and output of each call to `folder` as .npy.
+
+    A call's rows are those of the smallest batch size; the prompt is the first, the others are padding. The cache has
+    the pages that are needed and no more. Raises SharkpackError for a prompt that does not fit the context.
+    """
+    signature = program.signature
+    if len(prompt_ids) + steps > signature.context_length:
+        raise SharkpackError(
+            f"{len(prompt_ids)} tokens and {steps} steps are more than the context of {signature.context_length}; "
+            "give a shorter prompt or fewer --steps"
+        )
+    batch, pages = min(signature.batch_sizes), -(-(len(prompt_ids) + steps) // signature.page_size)
+    cache = _empty_cache(signature, signature.reserved_pages + pages)
+    np.save(folder / _cache_file(0), cache)
+    dumped: list[DumpedStep] = []
+    tokens, start = list(prompt_ids), 0
+    for index in range(steps + 1):
+        arrays = _arguments(tokens, start, batch, pages, signature) | {"cache": cache}
+        step, cache = _dump_call(program, f"{'decode' if index else 'prefill'}_bs{batch}", index, arrays, folder)
+        dumped.append(step)
+        start += len(tokens)
+        tokens = [step.token_id]
+    return dumped
+
+
+def _dump_call(
+    program: Program, function: str, index: int, arrays: Arrays, folder: Path
+) -> tuple[DumpedStep, npt.NDArray[Any]]:
+    """One call and all of its files but the cache before it; returns the cache after it too."""
+    names = DECODE_INPUTS if index else PREFILL_INPUTS
+    prefix = f"step-{index}-{'decode' if index else 'prefill'}"
+    inputs = {name: _cache_file(index) if name == "cache" else f"{prefix}/{name}.npy" for name in names}
+    (folder / prefix).mkdir()
+    for name in names:
+        if name != "cache":
+            np.save(folder / inputs[name], arrays[name])
+    logits, cache, *hidden = program.run(function, [arrays[name] for name in names])
+    outputs = {f"{prefix}/logits.npy": logits, _cache_file(index + 1): cache}
+    outputs |= {f"{prefix}/hidden.npy": each for each in hidden}
+    for file, array in outputs.items():
+        np.save(folder / file, array)
+    return DumpedStep(
+        function=function,
+        inputs=tuple(inputs.values()),
+        outputs=tuple(outputs),
+        token_id=int(logits[0].argmax()),
+    ), cache
+
+
+def write_program(archive: Archive, target: TargetInfo, folder: Path) -> dict[str, str]:
+    """Copy a target's module and the bundle's parameter files out to `folder`; returns the latter's names by scope."""
+    (folder / MODULE).write_bytes(archive.view(target.path))
+    files = {each.scope: f"{each.scope}.irpa" for each in archive.manifest.parameters}
+    for each in archive.manifest.parameters:
+        (folder / files[each.scope]).write_bytes(archive.view(each.path))
+    return files
+
+
+def write_commands(steps: Sequence[DumpedStep], parameters: dict[str, str], target: TargetInfo, folder: Path) -> None:
+    """Write the script that runs each call with iree-run-module and compares its results, and the steps as JSON."""
+
+    def commands() -> Iterator[tuple[str, list[str]]]:
+        for index, step in enumerate(steps):
+            yield (
+                f"Step {index}, after which the likeliest token is {step.token_id}.",
+                run_command(MODULE, parameters, target.driver, step.function, step.inputs, expected=step.outputs),
+            )
+
+    (folder / COMMANDS).write_text(script(commands()), encoding="utf-8")
+    (folder / COMMANDS).chmod(0o755)
+    (folder / STEPS).write_text(json.dumps([asdict(step) for step in steps], indent=2) + "\n", encoding="utf-8")
+
+
+def _cache_file(index: int) -> str:
+    """The cache before call `index`, and so after the one before it."""
+    return f"cache-{index}.npy"
+
+
+def _empty_cache(signature: Signature, pages: int) -> npt.NDArray[Any]:
+    dtype = {"f16": np.float16, "f32": np.float32, "i8": np.int8}[signature.cache.dtype]
+    return np.zeros((pages, signature.cache.page_elements), dtype)
+
+
+def _arguments(tokens: list[int], start: int, batch: int, pages: int, signature: Signature) -> Arrays:
+    """The prompt's row first; rows without a sequence are as docs/format.md has them."""
+    arrays = {
+        "tokens": np.zeros((batch, len(tokens)), np.int64),
+        "start_positions": np.zeros(batch, np.int64),
+        "seq_lens": np.ones(batch, np.int64),
+        "page_ids": np.zeros((batch, pages), np.int64),
+    }
+    arrays["tokens"][0] = tokens
+    arrays["start_positions"][0] = start
+    arrays["seq_lens"][0] = start + len(tokens)
+    arrays["page_ids"][0] = signature.reserved_pages + np.arange(pages)
+    return arrays

@@ -1,0 +1,1 @@
+"""Model recipes, one file an architecture. `names` lists them without torch; `recipes` is the table."""

@@ -1,0 +1,1 @@
+"""Layers and modules that recipes share. Knows no architecture."""

@@ -1,0 +1,157 @@
+"""The traced program: entry points, the kernels of a layer, and a cache that is written in place all the way down."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import iree.compiler
+import pytest
+
+from sharkpack.bundler.compile.compiler import flags_of
+from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
+from sharkpack.bundler.compile.targets import TARGETS
+from sharkpack.bundler.compile.trace import trace
+from sharkpack.bundler.sources import open_source
+from sharkpack.templates.architectures.recipes import RECIPES
+from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE
+from sharkpack.templates.layers.model_options import ModelOptions
+from sharkpack.templates.layers.recipe import CausalModel
+from tests.tiny_models import write_tiny_gguf
+
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16", activations="int8")
+
+
+def _model(folder: Path, architecture: str, options: ModelOptions = OPTIONS) -> CausalModel:
+    path = write_tiny_gguf(folder / "tiny.gguf", architecture, dim=128, head_dim=32)
+    with open_source(str(path)) as source:
+        return RECIPES[architecture].build(source, options)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[CausalModel, Program]:
+    model = _model(tmp_path_factory.mktemp("program"), "llama")
+    return model, trace(model, OPTIONS, (1, 3))
+
+
+def test_entry_points(llama: tuple[CausalModel, Program]) -> None:
+    """Names, and the order and types of arguments, are the ABI."""
+    model, program = llama
+    *entry_points, last = program.entry_points
+    assert (entry_points, last) == (["prefill_bs1", "decode_bs1", "prefill_bs3", "decode_bs3"], "head")
+    for name in entry_points:
+        kind, _, size = name.partition("_bs")
+        (head,) = re.findall(rf"func\.func @{name}\((.*?)\) ->", program.text)
+        shapes = re.findall(r"tensor<\[([^\]]*)\],(\w+)>", head)
+        cache = (f"?,{model.cache_layout.page_elements}", "f16")
+        tokens = (f"{size},{'?' if kind == 'prefill' else '1'}", "si64")
+        assert shapes == [tokens, (size, "si64"), (size, "si64"), (f"{size},?", "si64"), cache]
+        results = [(f"{size},{model.vocab_size}", "f32"), cache, ("?,128", "f32")][: 3 if kind == "prefill" else 2]
+        assert re.findall(r"vtensor<\[([^\]]*)\],(\w+)>", _results(program.text, name)) == results
+    assert f"vtensor<[?,{model.vocab_size}],f32>" in _results(program.text, "head")
+
+
+def _results(text: str, name: str) -> str:
+    (found,) = re.findall(rf"func\.func @{name}\(.*?\) -> (.*) \{{$", text, re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.parametrize("context", [1, 6])
+def test_contexts_shorter_than_the_example_of_a_trace(tmp_path: Path, context: int) -> None:
+    options = replace(OPTIONS, context_length=context)
+    program = trace(_model(tmp_path, "llama", options), options, (1,))
+    assert program.entry_points == ("prefill_bs1", "decode_bs1", "head")
+
+
+def test_no_operator_of_ours_is_left(llama: tuple[CausalModel, Program]) -> None:
+    _, program = llama
+    assert "torch.sharkpack" not in program.text
+    called = set(re.findall(r"util\.call @(\w+)", program.text))
+    assert called == {kernel.name for kernel in program.kernels}
+
+
+def test_kernels_of_a_llama(llama: tuple[CausalModel, Program]) -> None:
+    """One a shape, whatever the number of layers and batch sizes; values and head with remainders."""
+    model, program = llama
+    names = [kernel.name for kernel in program.kernels]
+    assert names == sorted(set(names))
+    assert len(names) < 20
+    for start in (
+        "embedding",
+        "attention_q",
+        "attention_step",
+        "rope_and_store",
+        "rms_norm_int8",
+        "matmul_q8_0_int8_n128",
+    ):
+        assert any(name.startswith(start) for name in names), start
+    assert not [name for name in names if name.startswith("quantize")]  # attention quantises what it makes
+    fine = {name for name in names if name.startswith("matmul") and "remainder" in name}
+    joint = [name for name in fine if name.count("_n") == 3]
+    assert fine == {*joint, f"matmul_q8_0_int8_remainder_n{model.vocab_size}_k128"}
+    assert ["remainder" in part for part in joint[0].split("_n")[:3]] == [False, False, True]  # q, k, v
+
+
+def test_float32_activations_are_never_quantised(tmp_path: Path) -> None:
+    options = replace(OPTIONS, activations="float32", cache_dtype="f32")
+    program = trace(_model(tmp_path, "llama", options), options, (1,))
+    assert not [kernel.name for kernel in program.kernels if "int8" in kernel.name or "quantize" in kernel.name]
+    assert not [kernel.name for kernel in program.kernels if "_f16_" in kernel.name]
+
+
+def test_weights_are_parameters_and_stay_out_of_the_text(llama: tuple[CausalModel, Program]) -> None:
+    model, program = llama
+    named = set(re.findall(rf'#flow\.parameter\.named<"{PARAMETER_SCOPE}"::"([^"]*)">', program.text))
+    assert named == set(model.weights)
+    assert "dense_resource" not in program.text
+    assert len(program.text) < 400_000
+
+
+def test_linking_puts_in_one_body_a_kernel(llama: tuple[CausalModel, Program]) -> None:
+    _, program = llama
+    for isa in (AVX512_VNNI, PORTABLE):
+        text = program.link(isa)
+        assert ("vpdpbusd" in text) == (isa is AVX512_VNNI)
+        for kernel in program.kernels:
+            assert text.count(f"hal.executable.source private @executable_{kernel.name} ") == 1
+            assert text.count(f"util.func private @{kernel.name}(") == 1
+        assert text.count("module @module {") == 1
+
+
+COPIES = re.compile(r"stream\.(?:cmd\.copy|cmd\.fill|async\.clone|async\.copy|async\.update).*")
+
+
+@pytest.mark.supports("architecture")
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "stablelm", "qwen2moe"])
+def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
+    """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own; what
+    kernels do inside does not matter there, and they are empty."""
+    program = trace(_model(tmp_path, architecture), OPTIONS, (2,))
+    empty = replace(program, kernels=tuple(replace(kernel, body=lambda emitter: None) for kernel in program.kernels))
+    functions = _stream_functions(empty.link(PORTABLE))
+    for name in program.entry_points[:-1]:
+        assert functions[f"{name}$async"].count("stream.cmd.dispatch") > 15
+        found = COPIES.findall(functions[f"{name}$async"])
+        if name.startswith("decode"):  # begins with zeros for attention in parts, once for all layers
+            assert found.pop().startswith("stream.cmd.fill %c0_i8")
+        assert not found, name
+
+
+def test_a_copy_would_be_seen() -> None:
+    """A buffer that is returned as it came and changed too must be copied: the search above finds that."""
+    text = """
+module @module {
+  func.func @both(%a: tensor<8x64xf32>, %row: tensor<1x64xf32>) -> (tensor<8x64xf32>, tensor<8x64xf32>) {
+    %b = tensor.insert_slice %row into %a[3, 0] [1, 64] [1, 1] : tensor<1x64xf32> into tensor<8x64xf32>
+    return %a, %b : tensor<8x64xf32>, tensor<8x64xf32>
+  }
+}
+"""
+    assert COPIES.findall(_stream_functions(text)["both"])
+
+
+def _stream_functions(text: str) -> dict[str, str]:
+    """Name -> text of each public function."""
+    flags = [*flags_of(TARGETS["x86-64-v3"]), "--compile-to=stream"]
+    made = iree.compiler.compile_str(text, extra_args=flags).decode()
+    parts = re.split(r"\n  util\.func public @", made)[1:]
+    return {re.split(r"[(\s]", part, maxsplit=1)[0]: part for part in parts}

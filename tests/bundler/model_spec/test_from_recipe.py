@@ -1,0 +1,159 @@
+"""Outlines in the compile cache: found for a source that a recipe makes the same of, and for no other."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sharkpack.bundler.compile.cache import CompileCache, keys
+from sharkpack.bundler.model_spec import ModelSpec
+from sharkpack.bundler.model_spec.from_recipe import spec_of_recipe
+from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.templates.architectures.names import ARCHITECTURES
+from sharkpack.templates.architectures.recipes import RECIPES
+from sharkpack.templates.layers.model_options import ModelOptions
+from tests.tiny_models import write_tiny_gguf
+
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16", activations="int8")
+FACTORS = "rope_freqs.weight"
+
+MakeOutline = Callable[..., tuple[ModelSpec, bool]]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> CompileCache:
+    return CompileCache(tmp_path / "cache", 1 << 20)
+
+
+@pytest.fixture
+def outline(tmp_path: Path, cache: CompileCache, monkeypatch: pytest.MonkeyPatch) -> MakeOutline:
+    """The outline of a tiny model and whether it was found; arguments as for `write_tiny_gguf`, and what to change."""
+
+    def make(
+        architecture: str = "llama",
+        options: ModelOptions = OPTIONS,
+        change: Callable[[SourceModel], SourceModel] = lambda source: source,
+        **overrides: Any,
+    ) -> tuple[ModelSpec, bool]:
+        made: list[str] = []
+        recipe = RECIPES[architecture]
+        noted = replace(recipe, build=lambda *given: made.append(architecture) or recipe.build(*given))  # type: ignore[func-returns-value]
+        with monkeypatch.context() as patch:
+            patch.setitem(RECIPES, architecture, noted)
+            path = write_tiny_gguf(tmp_path / "tiny.gguf", architecture, **overrides)
+            with open_source(str(path)) as source:
+                return spec_of_recipe(change(source), options, cache), not made
+
+    return make
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_is_found_is_what_would_be_made(outline: MakeOutline, cache: CompileCache, architecture: str) -> None:
+    made, found = outline(architecture)
+    assert not found
+    again, found = outline(architecture)
+    assert found
+    assert (again.vocab_size, again.cache_layout, again.state) == (made.vocab_size, made.cache_layout, made.state)
+    assert list(again.weights) == list(made.weights)
+    (entry,) = cache.entries()
+    assert entry.about == f"outline of a {architecture} model"
+
+
+def test_a_found_outline_leads_to_its_model(tmp_path: Path, cache: CompileCache) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    with open_source(str(path)) as source:
+        made = spec_of_recipe(source, OPTIONS, cache)
+        found = spec_of_recipe(source, OPTIONS, cache)
+        assert found.make is not None
+        assert made.make is not None
+        model = found.make()
+        assert model is not made.make()
+        assert list(model.weights) == list(found.weights)
+
+
+def test_texts_weights_and_vocabulary_do_not_matter(outline: MakeOutline) -> None:
+    texts = {"general.name": "Other", "tokenizer.chat_template": "{{ messages }}", "tokenizer.ggml.eos_token_id": 0}
+    outline()
+    assert outline(seed=1, metadata=texts | {"general.license": "mit"})[1]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"layers": 1},
+        {"ffn": 128},
+        {"tied": False},
+        {"rope_factors": True},
+        {"types": {"blk.1.ffn_up.weight": "Q4_0"}},
+        {"metadata": {"llama.attention.layer_norm_rms_epsilon": 1e-6}},
+        {"metadata": {"llama.rope.freq_base": 5e4}},
+        {"options": replace(OPTIONS, context_length=32)},
+        {"options": replace(OPTIONS, page_size=32)},
+        {"options": replace(OPTIONS, cache_dtype="f32")},
+        {"options": replace(OPTIONS, activations="float32")},
+        {"architecture": "qwen2"},
+        {"change": lambda source: replace(source, kind="huggingface")},
+        {"change": lambda source: replace(source, ggml_row_order=False)},
+    ],
+    ids=str,
+)
+def test_what_a_recipe_can_read_matters(outline: MakeOutline, overrides: dict[str, Any]) -> None:
+    outline()
+    assert not outline(**overrides)[1]
+    assert outline()[1]
+
+
+def test_the_content_of_tensors_that_a_recipe_reads_matters(outline: MakeOutline) -> None:
+    def other_factors(source: SourceModel) -> SourceModel:
+        values = np.full(source.tensor(FACTORS).shape, 3, np.float32).view(np.uint8)
+        return replace(
+            source, tensors={**source.tensors, FACTORS: replace(source.tensor(FACTORS), read=lambda: values)}
+        )
+
+    made, _ = outline(rope_factors=True)
+    assert outline(rope_factors=True)[1]
+    changed, found = outline(rope_factors=True, change=other_factors)
+    assert not found
+    assert changed.state != made.state
+    assert outline(rope_factors=True, change=other_factors)[1]
+
+
+def test_the_code_matters(outline: MakeOutline, monkeypatch: pytest.MonkeyPatch) -> None:
+    outline()
+    monkeypatch.setattr(keys, "code_digest", lambda: "other")
+    assert not outline()[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", None], ids=str)
+def test_a_damaged_entry_is_made_anew(outline: MakeOutline, cache: CompileCache, content: bytes | None) -> None:
+    outline()
+    (entry,) = cache.entries()
+    path = cache.folder / entry.key
+    whole = path.read_bytes()
+    if content is None:  # sound, by its digest, and no outline
+        cache.put(entry.key, b'{"weights": 1}', "")
+    else:
+        path.write_bytes(content)
+    assert not outline()[1]
+    assert path.read_bytes() == whole
+    assert cache.problem is None
+
+
+def test_what_a_recipe_refuses_is_not_kept(outline: MakeOutline, cache: CompileCache) -> None:
+    for _ in range(2):
+        with pytest.raises(SharkpackError, match=r"hyperparameter 'llama\.unheard_of' = 1 is not known"):
+            outline(metadata={"llama.unheard_of": 1})
+    assert cache.entries() == []
+
+
+def test_with_a_compiler_of_the_users_own_nothing_is_kept(
+    outline: MakeOutline, cache: CompileCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IREE_TOOL_PATH", "/opt/compiler")
+    assert [outline()[1] for _ in range(2)] == [False, False]
+    assert cache.entries() == []
