@@ -10,7 +10,7 @@ from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import Activations, Product, joint_matmul, matmul
+from sharkpack.templates.kernels.matmul import Activations, JoinedMatmul, joint_matmul, matmul
 from sharkpack.templates.kernels.rope_and_store import rope_and_store
 from sharkpack.templates.kernels.routing import route
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
@@ -64,17 +64,17 @@ def _matmul_int8(call: Call) -> Kernel:
 def _qkv_int8(call: Call) -> Kernel:
     s = call.scalars
     return joint_matmul(
-        [
-            Product(
-                s["n_q" if part == "q" else "n_kv"],
-                s["k"],
-                s[f"layout_{part}"],
-                "int8_remainder" if s[f"fine_{part}"] else "int8",
+        tuple(
+            JoinedMatmul(
+                n=s["n_q" if part == "q" else "n_kv"],
+                k=s["k"],
+                layout=s[f"layout_{part}"],
+                activations="int8_remainder" if s[f"fine_{part}"] else "int8",
                 bias=call.given(f"bias_{part}"),
                 suffix=f"_{part}",
             )
             for part in ("q", "k", "v")
-        ]
+        )
     )
 
 

@@ -9,12 +9,13 @@ from typing import Literal
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
-from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.kernel import Kernel, memoised
 from sharkpack.templates.kernels.matmul_loops import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.streams import Stream
 
 
+@memoised
 def expert_matmul(
     experts: int,
     top_k: int,

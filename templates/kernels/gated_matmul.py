@@ -8,7 +8,7 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
-from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.kernel import Kernel, memoised
 from sharkpack.templates.kernels.matmul_loops import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.rows import quantized_outputs
@@ -18,6 +18,7 @@ LINE_TILES = 4
 """Tiles whose codes fill a cache line; what stands beside them fills another."""
 
 
+@memoised
 def gated_matmul(n: int, k: int, gate_layout: str, up_layout: str, activation: str) -> Kernel:
     """int8 activations x [rows, k] and packed weights [n, k] -> int8 activations [rows, n]; n a multiple of 32."""
     writer = _GatedMatmul(n, k, gate_layout, up_layout, activation)

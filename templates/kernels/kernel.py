@@ -1,10 +1,14 @@
 """A kernel as a value: its name, buffers, run-time constants and workgroups, and the MLIR text around its body."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ParamSpec, cast
 
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.isa import Isa
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +182,12 @@ class Size:
             f"{at} = arith.constant {self.axis} : index",
             f"{self.name} = tensor.dim %{b.name}, {at} : tensor<{b.tensor}>",
         )
+
+
+def memoised(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
+    """Make a kernel once for equal arguments: a model calls for the same one in each layer, and choosing the sizes of
+    its workgroups takes tens of milliseconds."""
+    return cast(Callable[P, Kernel], functools.cache(make))
 
 
 Sizes = Mapping[tuple[str, int], Size]

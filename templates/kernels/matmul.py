@@ -5,12 +5,13 @@ is saved for each of the others.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
-from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.kernels.kernel import Kernel, memoised
 from sharkpack.templates.kernels.matmul_loops import Products
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.streams import Stream
@@ -19,6 +20,19 @@ from sharkpack.templates.kernels.workgroups import SIZES, best
 Activations = Literal["float32", "int8", "int8_remainder"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedMatmul:
+    """One matmul of several in a kernel; `suffix` ends the names of its own bindings."""
+
+    n: int
+    k: int
+    layout: str
+    activations: Activations
+    bias: bool = False
+    suffix: str
+
+
+@memoised
 def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: bool, residual: bool) -> Kernel:
     """The kernel for one shape; float layouts (f32, f16, bf16) take float32 activations only."""
     part = Product(n, k, layout_name, activations, bias=bias, residual=residual)
@@ -31,9 +45,11 @@ def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: 
     )
 
 
-def joint_matmul(parts: Sequence["Product"]) -> Kernel:
-    """Products of the same int8 activations, each with a suffix of its own; remainders are there if one wants them."""
-    k = parts[0].k
+@memoised
+def joint_matmul(joined: tuple[JoinedMatmul, ...]) -> Kernel:
+    """Matmuls of the same int8 activations; remainders are there if one wants them."""
+    k = joined[0].k
+    parts = [Product(m.n, m.k, m.layout, m.activations, bias=m.bias, suffix=m.suffix) for m in joined]
     finest: Activations = "int8_remainder" if any(part.remainder for part in parts) else "int8"
     inputs = [binding for part in parts for binding in part.inputs()]
     nbytes = sum(part.bytes for part in parts)

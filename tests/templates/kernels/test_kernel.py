@@ -2,6 +2,8 @@
 
 import itertools
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.formats.packing import LAYOUTS
@@ -10,9 +12,11 @@ from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.embedding import embedding
 from sharkpack.templates.kernels.emitter import Binding
+from sharkpack.templates.kernels.expert_matmul import expert_matmul
+from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.isa import PORTABLE
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import matmul
+from sharkpack.templates.kernels.matmul import JoinedMatmul, joint_matmul, matmul
 from sharkpack.templates.kernels.rope_and_store import rope_and_store
 from sharkpack.templates.kernels.rows import gated, quantize_rows, rms_norm
 
@@ -134,3 +138,17 @@ def test_what_an_instruction_set_lacks_is_not_used() -> None:
         "dotprod": {"neon.sdot.v4i32.v16i8"},
         "i8mm": {"neon.usdot.v4i32.v16i8"},
     }
+
+
+def test_a_kernel_is_made_once_for_equal_arguments() -> None:
+    """A model has the same ones in each of its layers, and sizes of workgroups are searched for."""
+    joined = JoinedMatmul(n=48, k=64, layout="q8_0", activations="int8", suffix="_q")
+    makers: tuple[Callable[[int], Kernel], ...] = (
+        lambda n: matmul(n, 64, "q8_0", "int8", bias=False, residual=True),
+        lambda n: joint_matmul((replace(joined, n=n), joined)),
+        lambda n: gated_matmul(n, 64, "q4_1", "q4_1", "silu"),
+        lambda n: expert_matmul(4, 2, n, 64, "q8_0", "int8", each_choice=False),
+    )
+    for make in makers:
+        assert make(32) is make(32)
+        assert make(32).name != make(64).name

@@ -13,7 +13,7 @@ from sharkpack.formats.packing import LAYOUTS, PackedLayout
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
-from sharkpack.templates.kernels.matmul import Activations, Product, joint_matmul, matmul
+from sharkpack.templates.kernels.matmul import Activations, JoinedMatmul, joint_matmul, matmul
 from tests.templates.kernel_runner import KernelRunner, isas_here, unlike_isas_here
 from tests.templates.weights import Matrix, error, matrix_of, random_matrix
 
@@ -205,9 +205,10 @@ JOINT: tuple[tuple[str, Activations, int, bool], ...] = (
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
 def test_products_in_one_kernel_are_each_the_same(isa: Isa) -> None:
     k, random = 256, torch.Generator().manual_seed(2)
-    parts = [
-        Product(n, k, layout, level, bias=bias, suffix=f"_{i}") for i, (layout, level, n, bias) in enumerate(JOINT)
-    ]
+    parts = tuple(
+        JoinedMatmul(n=n, k=k, layout=layout, activations=level, bias=bias, suffix=f"_{i}")
+        for i, (layout, level, n, bias) in enumerate(JOINT)
+    )
     kernel = joint_matmul(parts)
     matrices = [random_matrix(layout, n, k, seed=n) for layout, _, n, _ in JOINT]
     biases = [torch.randn(part.n, generator=random) for part in parts]
