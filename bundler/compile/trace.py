@@ -14,10 +14,10 @@ import torch
 from iree.compiler import ir
 
 from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
+from sharkpack.templates.kernel_table import KERNELS, Call
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel, last_rows
-from sharkpack.templates.lowering import KERNELS, Call
 from sharkpack.templates.ops import NAMESPACE
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 

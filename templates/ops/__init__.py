@@ -1,6 +1,6 @@
 """The operations that recipes are made of, as torch operators, each with its eager float32 reference.
 
-A recipe calls these; the bundler finds them in the traced program and puts in the kernel that lowering.py names.
+A recipe calls these; the bundler finds them in the traced program and puts in the kernel that kernel_table.py names.
 Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the tokens of all sequences, flattened.
 """
 
