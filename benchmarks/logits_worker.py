@@ -9,8 +9,8 @@ import numpy as np
 
 from sharkpack.runtime_shim import Bundle
 from sharkpack.runtime_shim.device.hal import choose_local_device, open_device
-from sharkpack.runtime_shim.executor.arguments import Row
-from sharkpack.runtime_shim.executor.compiled import Program
+from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
+from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 
 
 def main() -> int:
@@ -31,13 +31,13 @@ def logits_of(bundle: Bundle, tokens: list[int], first: int) -> np.ndarray:
     uri, threads = choose_local_device(selection.device_uri, None, explicit=False)
     signature = bundle.manifest.signature
     pages = list(range(signature.reserved_pages, signature.reserved_pages + -(-len(tokens) // signature.page_size)))
-    program = Program(
+    program = CompiledExecutor(
         bundle.archive, selection.target, open_device(uri, threads), cache_pages=pages[-1] + 1, prefill_chunk=first + 1
     )
     try:
-        rows = [program.call("prefill", [Row(tokens[: first + 1], 0, pages)])[0].copy()]
+        rows = [program.call("prefill", [SequenceChunk(tokens[: first + 1], 0, pages)])[0].copy()]
         for position in range(first + 1, len(tokens) - 1):
-            rows.append(program.call("decode", [Row([tokens[position]], position, pages)])[0].copy())
+            rows.append(program.call("decode", [SequenceChunk([tokens[position]], position, pages)])[0].copy())
     finally:
         program.close()
     return np.stack(rows)

@@ -24,7 +24,7 @@ from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.reference import open_reference
 from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.model_files.gguf import GGUFFile
-from sharkpack.runtime_shim.executor.arguments import Row
+from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 
 POSITIONS = 256
 BLOCK = 32
@@ -93,8 +93,10 @@ def log_probabilities(source: Path, quantize: QuantizeOptions | None, text: str)
     program = reference.program
     size = program.signature.page_size
     pages = list(range(2 * POSITIONS // size))
-    program.call("prefill", [Row(tokens[:POSITIONS], 0, pages)])
-    return normalise(program.score(Row(tokens[POSITIONS : 2 * POSITIONS], POSITIONS, pages)).astype(np.float64))
+    program.call("prefill", [SequenceChunk(tokens[:POSITIONS], 0, pages)])
+    return normalise(
+        program.score(SequenceChunk(tokens[POSITIONS : 2 * POSITIONS], POSITIONS, pages)).astype(np.float64)
+    )
 
 
 if __name__ == "__main__":

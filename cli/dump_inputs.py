@@ -56,7 +56,7 @@ def _dump(arguments: argparse.Namespace) -> "list[DumpedStep]":
     from sharkpack.formats.io.output_folder import output_folder
     from sharkpack.runtime_shim import Bundle
     from sharkpack.runtime_shim.device.hal import choose_device, open_device
-    from sharkpack.runtime_shim.executor.compiled import Program
+    from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
     from sharkpack.runtime_shim.text.prompt import encode_prompt
     from sharkpack.runtime_shim.tools.dump import dump_steps, write_commands, write_program
 
@@ -66,7 +66,7 @@ def _dump(arguments: argparse.Namespace) -> "list[DumpedStep]":
         selection = bundle.select(device=arguments.device, target=arguments.target)
         uri, threads = choose_device(selection, arguments.threads, explicit=arguments.device != "auto")
         device = open_device(uri, threads)
-        program = Program(bundle.archive, selection.target, device, cache_pages=1, prefill_chunk=1)
+        program = CompiledExecutor(bundle.archive, selection.target, device, cache_pages=1, prefill_chunk=1)
         try:
             steps = dump_steps(program, ids, arguments.steps, folder)
         finally:

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from collections.abc import Sequence as List
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +21,9 @@ from sharkpack.runtime_shim.engine.pages import PagePool
 from sharkpack.runtime_shim.engine.sampling import Sampling
 from sharkpack.runtime_shim.engine.scheduler import Scheduler
 from sharkpack.runtime_shim.engine.scores import Scores, score_tokens
-from sharkpack.runtime_shim.engine.sequence import Request, Sequence
-from sharkpack.runtime_shim.executor.compiled import Logits, Program
-from sharkpack.runtime_shim.executor.protocol import Executor
+from sharkpack.runtime_shim.engine.sequence import Request, TokenSequence
+from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
+from sharkpack.runtime_shim.executor.protocol import Executor, Logits
 from sharkpack.runtime_shim.text.detokenizer import Vocabulary
 from sharkpack.runtime_shim.text.prompt import Prompt, check_ids, check_length, encode_prompt
 from sharkpack.runtime_shim.text.transcript import Transcript
@@ -33,21 +32,21 @@ GREEDY = Sampling()
 
 
 class Engine:
-    """A loaded program with its cache and what it is generating.
+    """A loaded model with its cache and what it is generating.
 
-    One call of the program happens at a time; generations may be read from several threads.
+    One call of the executor happens at a time; generations may be read from several threads.
     """
 
-    def __init__(self, bundle: Bundle, program: Executor, *, context_length: int, prefill_chunk: int) -> None:
+    def __init__(self, bundle: Bundle, executor: Executor, *, context_length: int, prefill_chunk: int) -> None:
         self.bundle = bundle
         self.context_length = context_length
         self.load_ms = 0.0
         self.target_id = ""
         self.device_uri = ""
         self.threads = 1
-        self._program = program
-        self._pool = PagePool(program.cache_pages, reserved=program.signature.reserved_pages)
-        self._scheduler = Scheduler(program, self._pool, context_length=context_length, prefill_chunk=prefill_chunk)
+        self._executor = executor
+        self._pool = PagePool(executor.cache_pages, reserved=executor.signature.reserved_pages)
+        self._scheduler = Scheduler(executor, self._pool, context_length=context_length, prefill_chunk=prefill_chunk)
         self._vocabulary: Vocabulary | None = None
         self._lock = threading.RLock()
         self._owns_bundle = False
@@ -98,8 +97,10 @@ class Engine:
         length = context_length(signature, context)
         pages, chunk = page_count(signature, length, cache_pages), chunk_length(length, prefill_chunk)
         hal_device = open_device(uri, count)
-        program = Program(bundle.archive, selection.target, hal_device, cache_pages=pages, prefill_chunk=chunk)
-        engine = cls(bundle, program, context_length=length, prefill_chunk=chunk)
+        executor = CompiledExecutor(
+            bundle.archive, selection.target, hal_device, cache_pages=pages, prefill_chunk=chunk
+        )
+        engine = cls(bundle, executor, context_length=length, prefill_chunk=chunk)
         engine.target_id, engine.device_uri, engine.threads = selection.target.id, uri, count
         return engine
 
@@ -109,7 +110,7 @@ class Engine:
         *,
         max_tokens: int = 256,
         sampling: Sampling = GREEDY,
-        stop: List[str] = (),
+        stop: Sequence[str] = (),
         raw: bool = False,
     ) -> Generation:
         """Begin an answer to text, messages or token ids; iterate over it for text, or take its `.result`.
@@ -130,18 +131,18 @@ class Engine:
             end_token_ids=self._end_token_ids(),
             on_token=transcript.on_token,
         )
-        sequence = Sequence(request)
+        sequence = TokenSequence(request)
         with self._lock:
             self._scheduler.add(sequence)
         return Generation(self, sequence, transcript, started=started)
 
     def generate_batch(
         self,
-        prompts: List[Prompt],
+        prompts: Sequence[Prompt],
         *,
         max_tokens: int = 256,
         sampling: Sampling = GREEDY,
-        stop: List[str] = (),
+        stop: Sequence[str] = (),
         raw: bool = False,
     ) -> list[Completion]:
         """Answer several prompts, computed together; the completions come in the order of the prompts."""
@@ -155,12 +156,12 @@ class Engine:
                 generation.cancel()
 
     def step(self) -> bool:
-        """One call of the program for whatever is under way. Returns whether there is more to do."""
+        """One call of the executor for whatever is under way. Returns whether there is more to do."""
         with self._locked():
             self._scheduler.step()
             return self._scheduler.busy
 
-    def cancel(self, sequence: Sequence) -> None:
+    def cancel(self, sequence: TokenSequence) -> None:
         """End a sequence and free its pages; `Generation.cancel` is the way to it."""
         check_process()
         with self._lock:
@@ -173,19 +174,19 @@ class Engine:
         self._check_length(ids)
         return ids
 
-    def logits(self, token_ids: List[int]) -> Logits:
+    def logits(self, token_ids: Sequence[int]) -> Logits:
         """Logits after these tokens: f32 [V], a copy. Waits for nothing that is under way, and disturbs nothing."""
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
         self._check_length(ids)
         with self._locked():
             return self._scheduler.logits(ids)
 
-    def all_logits(self, token_ids: List[int], *, first: int = 0) -> Logits:
+    def all_logits(self, token_ids: Sequence[int], *, first: int = 0) -> Logits:
         """Logits after each token from the one at `first` on: f32 [tokens - first, V], a copy; else as `logits`."""
         with self._scoring(token_ids, first) as parts:
             return np.concatenate([part.copy() for part in parts])
 
-    def score(self, token_ids: List[int], *, first: int = 0) -> Scores:
+    def score(self, token_ids: Sequence[int], *, first: int = 0) -> Scores:
         """How likely each token after the one at `first` was, given those before it; else as `logits`.
 
         Memory is bounded, however long the text: logits are looked at as they come.
@@ -194,7 +195,7 @@ class Engine:
             return score_tokens(parts, list(token_ids)[first + 1 :])
 
     @contextmanager
-    def _scoring(self, token_ids: List[int], first: int) -> Iterator[Iterator[Logits]]:
+    def _scoring(self, token_ids: Sequence[int], first: int) -> Iterator[Iterator[Logits]]:
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
         self._check_length(ids)
         if not 0 <= first < len(ids):
@@ -202,12 +203,12 @@ class Engine:
         with self._locked(), closing(self._scheduler.score(ids, first)) as parts:
             yield parts
 
-    def _check_length(self, ids: List[int]) -> None:
+    def _check_length(self, ids: Sequence[int]) -> None:
         check_length(len(ids), self.context_length, self.bundle.manifest.signature.context_length)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """The lock on the program, taken by one thread of this process; in another it might never be given."""
+        """The lock on the executor, taken by one thread of this process; in another it might never be given."""
         check_process()
         with self._lock:
             self._check_usable()
@@ -218,7 +219,7 @@ class Engine:
         if is_forked():
             return
         with self._lock:
-            self._program.close()
+            self._executor.close()
             if self._owns_bundle:
                 self.bundle.close()
 
@@ -230,7 +231,7 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _transcript(self, stop: List[str]) -> Transcript:
+    def _transcript(self, stop: Sequence[str]) -> Transcript:
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(self.bundle.tokenizer)
         return Transcript(self._vocabulary, texts("stop", stop))
@@ -242,5 +243,5 @@ class Engine:
 
     def _check_usable(self) -> None:
         check_process()
-        if self._program.closed:
+        if self._executor.closed:
             raise SharkpackError("the engine is closed: open it again")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sharkpack.runtime_shim.engine.sequence import Sequence, State
+from sharkpack.runtime_shim.engine.sequence import SequenceStatus, TokenSequence
 from sharkpack.runtime_shim.text.transcript import Transcript
 
 
@@ -36,7 +36,7 @@ class Driver(Protocol):
     @property
     def target_id(self) -> str: ...
     def step(self) -> bool: ...
-    def cancel(self, sequence: Sequence) -> None: ...
+    def cancel(self, sequence: TokenSequence) -> None: ...
 
 
 class Generation(Iterator[str]):
@@ -45,7 +45,7 @@ class Generation(Iterator[str]):
     `cancel` ends it; so does dropping the last reference to it.
     """
 
-    def __init__(self, driver: Driver, sequence: Sequence, transcript: Transcript, *, started: float) -> None:
+    def __init__(self, driver: Driver, sequence: TokenSequence, transcript: Transcript, *, started: float) -> None:
         self._driver = driver
         self._sequence = sequence
         self._transcript = transcript
@@ -58,7 +58,7 @@ class Generation(Iterator[str]):
     @property
     def finished(self) -> bool:
         """Whether it has ended; text may still be waiting to be read."""
-        return self._sequence.state is State.FINISHED
+        return self._sequence.status is SequenceStatus.FINISHED
 
     def __next__(self) -> str:
         """The next piece of text: never empty, never half a character. Raises SharkpackError where the device fails."""

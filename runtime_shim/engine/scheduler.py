@@ -8,33 +8,31 @@ from dataclasses import dataclass
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.engine.pages import PagePool
-from sharkpack.runtime_shim.engine.sequence import Sequence, State
-from sharkpack.runtime_shim.executor.arguments import Row
-from sharkpack.runtime_shim.executor.compiled import Entry, Logits
-from sharkpack.runtime_shim.executor.protocol import Executor
+from sharkpack.runtime_shim.engine.sequence import SequenceStatus, TokenSequence
+from sharkpack.runtime_shim.executor.protocol import Entry, Executor, Logits, SequenceChunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One call of the program: the sequences that take part and how many tokens each computes."""
+class ScheduledBatch:
+    """One call of the executor: the sequences that take part and how many tokens each computes."""
 
     entry: Entry
-    sequences: tuple[Sequence, ...]
+    sequences: tuple[TokenSequence, ...]
     counts: tuple[int, ...]
 
 
 class Scheduler:
     """Admits prompts while pages last, prefills them in chunks, decodes together, and queues what does not fit."""
 
-    def __init__(self, program: Executor, pool: PagePool, *, context_length: int, prefill_chunk: int) -> None:
-        self._program = program
+    def __init__(self, executor: Executor, pool: PagePool, *, context_length: int, prefill_chunk: int) -> None:
+        self._executor = executor
         self._pool = pool
-        self._page_size = program.signature.page_size
-        self._sizes = sorted(program.signature.batch_sizes, reverse=True)
+        self._page_size = executor.signature.page_size
+        self._sizes = sorted(executor.signature.batch_sizes, reverse=True)
         self._context_length = context_length
         self._prefill_chunk = prefill_chunk
-        self._waiting: deque[Sequence] = deque()
-        self._running: deque[Sequence] = deque()
+        self._waiting: deque[TokenSequence] = deque()
+        self._running: deque[TokenSequence] = deque()
         self._decoded_last = True
         self._arrivals = 0
 
@@ -43,7 +41,7 @@ class Scheduler:
         """Whether there is anything left to do."""
         return bool(self._waiting or self._running)
 
-    def add(self, sequence: Sequence) -> None:
+    def add(self, sequence: TokenSequence) -> None:
         """Queue a sequence. Raises SharkpackError for one that could never have its pages."""
         request = sequence.request
         longest = min(len(request.prompt_ids) + request.max_tokens, self._context_length)
@@ -56,27 +54,27 @@ class Scheduler:
         self._arrivals += 1
         self._waiting.append(sequence)
 
-    def cancel(self, sequence: Sequence, reason: str = "cancelled") -> None:
+    def cancel(self, sequence: TokenSequence, reason: str = "cancelled") -> None:
         """End a sequence now and free its pages. Does nothing to one that has ended."""
-        if sequence.state is State.WAITING and sequence in self._waiting:
+        if sequence.status is SequenceStatus.WAITING and sequence in self._waiting:
             self._waiting.remove(sequence)
-        if sequence.state is State.RUNNING:
+        if sequence.status is SequenceStatus.RUNNING:
             self._running.remove(sequence)
-        if sequence.state is not State.FINISHED:
+        if sequence.status is not SequenceStatus.FINISHED:
             self._finish(sequence, reason)
 
-    def step(self) -> Step | None:
-        """Schedule, run, postprocess: one call of the program. None when there is nothing to do."""
-        step = self._schedule()
-        if step is None:
+    def step(self) -> ScheduledBatch | None:
+        """Schedule, run, postprocess: one call of the executor. None when there is nothing to do."""
+        batch = self._schedule()
+        if batch is None:
             return None
         started = time.perf_counter()
-        logits = self._run(step)
+        logits = self._run(batch)
         elapsed = time.perf_counter() - started
-        for sequence in step.sequences:
+        for sequence in batch.sequences:
             sequence.prefill_seconds += 0.0 if sequence.sampled else elapsed
-        self._postprocess(step, logits)
-        return step
+        self._postprocess(batch, logits)
+        return batch
 
     def logits(self, token_ids: Iterable[int]) -> Logits:
         """A copy of the logits (f32 [V]) after these tokens, computed apart from what is queued."""
@@ -89,15 +87,15 @@ class Scheduler:
     def score(self, token_ids: Iterable[int], first: int) -> Generator[Logits, None, None]:
         """Logits (f32 [rows, V]) after each token from the one at `first` on, some rows at a time.
 
-        They are the device's memory, which the next call of the program overwrites.
+        They are the device's memory, which the next call of the executor overwrites.
         """
         tokens = list(token_ids)
         with self._borrowed_pages(len(tokens)) as pages:
             if first:
                 self._prefill(tokens[:first], pages)
-            each = self._program.scored_tokens
+            each = self._executor.scored_tokens
             for start in range(first, len(tokens), each):
-                yield self._program.score(Row(tokens[start : start + each], start, pages))
+                yield self._executor.score(SequenceChunk(tokens[start : start + each], start, pages))
 
     @contextmanager
     def _borrowed_pages(self, tokens: int) -> Iterator[list[int]]:
@@ -110,24 +108,24 @@ class Scheduler:
     def _prefill(self, tokens: list[int], pages: list[int]) -> Logits:
         chunk = self._chunk(self._sizes[-1])
         for start in range(0, len(tokens), chunk):
-            logits = self._program.call("prefill", [Row(tokens[start : start + chunk], start, pages)])
+            logits = self._executor.call("prefill", [SequenceChunk(tokens[start : start + chunk], start, pages)])
         return logits
 
     # -- schedule
 
-    def _schedule(self) -> Step | None:
+    def _schedule(self) -> ScheduledBatch | None:
         self._tidy()
         self._admit()
-        prefilling: list[Sequence] = []
-        decoding: list[Sequence] = []
+        prefilling: list[TokenSequence] = []
+        decoding: list[TokenSequence] = []
         for sequence in self._running:
             (decoding if sequence.pending == 1 else prefilling).append(sequence)
         # A long prompt does not silence those who are talking: chunks and decode steps take turns.
         if prefilling and (self._decoded_last or not decoding):
             self._decoded_last = False
-            return self._prefill_step(prefilling)
+            return self._prefill_batch(prefilling)
         self._decoded_last = True
-        return self._decode_step(decoding) if decoding else None
+        return self._decode_batch(decoding) if decoding else None
 
     def _tidy(self) -> None:
         """End what nobody will read, and compute again what an interrupt (Ctrl-C) kept from being sampled."""
@@ -145,10 +143,10 @@ class Scheduler:
                 return
             self._waiting.popleft()
             sequence.pages = self._pool.allocate(needed)
-            sequence.state = State.RUNNING
+            sequence.status = SequenceStatus.RUNNING
             self._running.append(sequence)
 
-    def _prefill_step(self, sequences: list[Sequence]) -> Step:
+    def _prefill_batch(self, sequences: list[TokenSequence]) -> ScheduledBatch:
         """As many rows as an exported batch takes without computing much padding; else the first alone."""
         for size in self._sizes:
             rows = sequences[:size]
@@ -156,21 +154,21 @@ class Scheduler:
             counts = tuple(min(sequence.pending, chunk) for sequence in rows)
             if size == self._sizes[-1] or (len(rows) == size and 4 * sum(counts) >= 3 * size * max(counts)):
                 break
-        return Step(entry="prefill", sequences=tuple(rows), counts=counts)
+        return ScheduledBatch(entry="prefill", sequences=tuple(rows), counts=counts)
 
-    def _decode_step(self, sequences: list[Sequence]) -> Step | None:
-        rows: list[Sequence] = []
+    def _decode_batch(self, sequences: list[TokenSequence]) -> ScheduledBatch | None:
+        rows: list[TokenSequence] = []
         for sequence in sequences[: self._sizes[0]]:
-            if sequence.state is State.RUNNING and self._grow(sequence):
+            if sequence.status is SequenceStatus.RUNNING and self._grow(sequence):
                 rows.append(sequence)
-        rows = [sequence for sequence in rows if sequence.state is State.RUNNING]
+        rows = [sequence for sequence in rows if sequence.status is SequenceStatus.RUNNING]
         if len(rows) < len(self._running):
             for sequence in rows:  # to the back: with more than a batch holds, all have their turn
                 self._running.remove(sequence)
                 self._running.append(sequence)
-        return Step(entry="decode", sequences=tuple(rows), counts=(1,) * len(rows)) if rows else None
+        return ScheduledBatch(entry="decode", sequences=tuple(rows), counts=(1,) * len(rows)) if rows else None
 
-    def _grow(self, sequence: Sequence) -> bool:
+    def _grow(self, sequence: TokenSequence) -> bool:
         """Give the sequence the page of its next position, taking it from the youngest if need be."""
         missing = self._pages_for(len(sequence.tokens)) - len(sequence.pages)
         while missing > self._pool.available:
@@ -181,26 +179,28 @@ class Scheduler:
         sequence.pages += self._pool.allocate(missing) if missing > 0 else []
         return True
 
-    def _preempt(self, sequence: Sequence) -> None:
+    def _preempt(self, sequence: TokenSequence) -> None:
         """Back to the head of the queue; what it had computed is computed again when there is room."""
         self._running.remove(sequence)
         self._pool.release(sequence.pages)
-        sequence.pages, sequence.computed, sequence.state = [], 0, State.WAITING
+        sequence.pages, sequence.computed, sequence.status = [], 0, SequenceStatus.WAITING
         self._waiting.appendleft(sequence)
 
     # -- run
 
-    def _run(self, step: Step) -> Logits:
-        rows = [
-            Row(sequence.tokens[sequence.computed : sequence.computed + count], sequence.computed, sequence.pages)
-            for sequence, count in zip(step.sequences, step.counts, strict=True)
+    def _run(self, batch: ScheduledBatch) -> Logits:
+        chunks = [
+            SequenceChunk(
+                sequence.tokens[sequence.computed : sequence.computed + count], sequence.computed, sequence.pages
+            )
+            for sequence, count in zip(batch.sequences, batch.counts, strict=True)
         ]
-        return self._program.call(step.entry, rows)
+        return self._executor.call(batch.entry, chunks)
 
     # -- postprocess
 
-    def _postprocess(self, step: Step, logits: Logits) -> None:
-        for row, (sequence, count) in enumerate(zip(step.sequences, step.counts, strict=True)):
+    def _postprocess(self, batch: ScheduledBatch, logits: Logits) -> None:
+        for row, (sequence, count) in enumerate(zip(batch.sequences, batch.counts, strict=True)):
             sequence.computed += count
             if sequence.pending:
                 continue  # a chunk in the middle of a prompt
@@ -214,9 +214,9 @@ class Scheduler:
                 self._running.remove(sequence)
                 self._finish(sequence, reason)
 
-    def _finish(self, sequence: Sequence, reason: str) -> None:
+    def _finish(self, sequence: TokenSequence, reason: str) -> None:
         self._pool.release(sequence.pages)
-        sequence.pages, sequence.state, sequence.finish_reason = [], State.FINISHED, reason
+        sequence.pages, sequence.status, sequence.finish_reason = [], SequenceStatus.FINISHED, reason
 
     # -- sizes
 
@@ -224,5 +224,5 @@ class Scheduler:
         return -(-tokens // self._page_size)
 
     def _chunk(self, rows: int) -> int:
-        """Tokens a row in one prefill call: the limit is for all rows together, so that a step takes about as long."""
+        """Tokens a row in one prefill call: the limit is for all rows together, so that a call takes about as long."""
         return max(1, self._prefill_chunk // rows)

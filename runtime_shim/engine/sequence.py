@@ -8,7 +8,7 @@ from enum import Enum
 from sharkpack.runtime_shim.engine.sampling import Sampler, Sampling
 
 
-class State(Enum):
+class SequenceStatus(Enum):
     """Where a sequence stands with the scheduler."""
 
     WAITING = "waiting"
@@ -27,7 +27,7 @@ class Request:
     on_token: Callable[[int], str | None] | None = None
 
 
-class Sequence:
+class TokenSequence:
     """A request on its way: its tokens, the pages that hold them and how many of them the cache has.
 
     `tokens` is the prompt and what was generated; `computed` of them have their keys and values in `pages`.
@@ -37,7 +37,7 @@ class Sequence:
 
     __slots__ = (
         "abandoned", "arrival", "computed", "finish_reason", "first_token_at", "last_token_at", "pages",
-        "prefill_seconds", "request", "sampled", "sampler", "state", "tokens",
+        "prefill_seconds", "request", "sampled", "sampler", "status", "tokens",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -46,7 +46,7 @@ class Sequence:
         self.computed = 0
         self.sampled = 0
         self.pages: list[int] = []
-        self.state = State.WAITING
+        self.status = SequenceStatus.WAITING
         self.finish_reason: str | None = None
         self.sampler = Sampler(request.sampling)
         self.arrival = 0

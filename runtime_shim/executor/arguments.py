@@ -5,24 +5,16 @@ Allocated once at their largest; a call fills a prefix and passes a view of it.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import iree.runtime as rt
 import numpy as np
 import numpy.typing as npt
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 
 Int64Array = npt.NDArray[np.int64]
 Views = tuple[rt.HalBufferView, rt.HalBufferView, rt.HalBufferView, rt.HalBufferView]
-
-
-class Row(NamedTuple):
-    """One sequence's part in a call: its new tokens, the position of the first, and all its pages so far."""
-
-    tokens: list[int]
-    start: int
-    pages: list[int]
 
 
 class _Buffer:
@@ -67,7 +59,7 @@ class Arguments:
         self._shapes: dict[tuple[int, int, int], _Shape] = {}
         self._written: tuple[int, int, list[list[int]]] | None = None
 
-    def fill(self, rows: Sequence[Row], batch: int) -> Views:
+    def fill(self, rows: Sequence[SequenceChunk], batch: int) -> Views:
         """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_ids).
 
         Padding rows are one token 0 at position 0 of page 0; a row's padding tokens are 0.
@@ -93,7 +85,7 @@ class Arguments:
         self._write_pages(shape.page_ids, rows)
         return shape.views
 
-    def _write_pages(self, page_ids: Int64Array, rows: Sequence[Row]) -> None:
+    def _write_pages(self, page_ids: Int64Array, rows: Sequence[SequenceChunk]) -> None:
         """Decoding, a sequence goes on in the same pages for as many tokens as a page holds."""
         batch, page_width = page_ids.shape
         wanted = [row.pages for row in rows]

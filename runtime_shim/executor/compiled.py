@@ -6,7 +6,7 @@ Knows the ABI (formats.manifest.Signature); does not know what the rows mean or 
 import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import iree.runtime as rt
 import numpy as np
@@ -16,13 +16,11 @@ from sharkpack.formats.archive.manifest import Signature, TargetInfo
 from sharkpack.formats.archive.reader import Archive
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.device.memory import use_huge_pages
-from sharkpack.runtime_shim.executor.arguments import Arguments, Row
+from sharkpack.runtime_shim.executor.arguments import Arguments
 from sharkpack.runtime_shim.executor.loading import load_modules
+from sharkpack.runtime_shim.executor.protocol import Entry, Logits, SequenceChunk, check_chunks
 from sharkpack.runtime_shim.executor.sched_batch import SchedBatch
 from sharkpack.runtime_shim.executor.weight_prefetch import WeightPrefetcher
-
-Entry = Literal["prefill", "decode"]
-Logits = npt.NDArray[np.float32]
 
 _ELEMENT_TYPES = {
     "f16": rt.HalElementType.FLOAT_16,
@@ -31,11 +29,11 @@ _ELEMENT_TYPES = {
 }
 HEAD = "head"
 SCORED_ELEMENTS = 1 << 24
-"""Logits that one call of `Program.score` makes at most: 64 MiB."""
+"""Logits that one call of `CompiledExecutor.score` makes at most: 64 MiB."""
 _FLOAT32 = np.dtype(np.float32)  # an instance: the binding refuses the class
 
 
-class Program:
+class CompiledExecutor:
     """A loaded module with its cache. Not safe from several threads: calls share the argument buffers and the cache."""
 
     def __init__(
@@ -55,34 +53,27 @@ class Program:
         """The smallest exported batch size that holds `rows`, or the largest there is."""
         return self._batches[min(rows, len(self._batches) - 1)]
 
-    def call(self, entry: Entry, rows: Sequence[Row]) -> Logits:
-        """Compute the rows' new tokens. Returns f32 [len(rows), V], the logits after each row's last token.
-
-        The array is the device's own memory: read it before the next call, and keep no reference. At most as many
-        rows as the largest batch size. Raises SharkpackError for pages that are not in the cache.
-        """
-        self._check(rows)
-        batch = self.batch_size(len(rows))
-        tokens, starts, lengths, pages = self._native.arguments.fill(rows, batch)
+    def call(self, entry: Entry, chunks: Sequence[SequenceChunk]) -> Logits:
+        """As `Executor.call`; the array is the device's own memory, so keep no reference to it."""
+        check_chunks(self, chunks)
+        batch = self.batch_size(len(chunks))
+        tokens, starts, lengths, pages = self._native.arguments.fill(chunks, batch)
         if entry == "prefill":
             self._native.map_weights()
-            return self._native.invoke(f"prefill_bs{batch}", tokens, starts, lengths, pages)[: len(rows)]
-        return self._native.invoke(f"decode_bs{batch}", tokens, lengths, starts, pages)[: len(rows)]
+            return self._native.invoke(f"prefill_bs{batch}", tokens, starts, lengths, pages)[: len(chunks)]
+        return self._native.invoke(f"decode_bs{batch}", tokens, lengths, starts, pages)[: len(chunks)]
 
     @property
     def scored_tokens(self) -> int:
         """How many tokens `score` takes at most."""
         return max(1, min(self._prefill_chunk // self.batch_size(1), SCORED_ELEMENTS // self.signature.vocab_size))
 
-    def score(self, row: Row) -> Logits:
-        """Compute the row's new tokens. Returns f32 [len(row.tokens), V], the logits after each; memory as of `call`.
-
-        Raises SharkpackError as `call` does, and for a module without `head`.
-        """
-        self._check([row])
+    def score(self, chunk: SequenceChunk) -> Logits:
+        """As `Executor.score`; also raises SharkpackError for a module without `head`."""
+        check_chunks(self, [chunk])
         batch = self.batch_size(1)
-        self._native.invoke(f"prefill_bs{batch}", *self._native.arguments.fill([row], batch))
-        return self._native.invoke_head()[: len(row.tokens)]
+        self._native.invoke(f"prefill_bs{batch}", *self._native.arguments.fill([chunk], batch))
+        return self._native.invoke_head()[: len(chunk.tokens)]
 
     def run(self, function: str, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Call an entry point on all of its arguments, a cache among them, and copy out all of its results.
@@ -99,24 +90,6 @@ class Program:
     def close(self) -> None:
         """Give everything back; what was mapped from the archive may be unmapped afterwards."""
         self._release()
-
-    def _check(self, rows: Sequence[Row]) -> None:
-        """The program trusts its inputs and would read outside its memory: nothing wrong may pass here."""
-        if self.closed:
-            raise SharkpackError("the engine is closed")
-        if len(rows) > max(self.signature.batch_sizes):
-            raise SharkpackError(f"{len(rows)} rows and the largest batch is {max(self.signature.batch_sizes)}")
-        for row in rows:
-            if not row.tokens:
-                raise SharkpackError("a row has no tokens")
-            if row.start < 0:
-                raise SharkpackError(f"the position {row.start} is before the beginning")
-            if row.start + len(row.tokens) > len(row.pages) * self.signature.page_size:
-                raise SharkpackError(f"{len(row.pages)} pages do not hold {row.start} + {len(row.tokens)} tokens")
-            if min(row.pages) < 0 or max(row.pages) >= self.cache_pages:
-                raise SharkpackError(f"a page id is outside the cache of {self.cache_pages} pages")
-            if min(row.tokens) < 0 or max(row.tokens) >= self.signature.vocab_size:
-                raise SharkpackError(f"a token id is outside the vocabulary of {self.signature.vocab_size}")
 
 
 class _Native:

@@ -18,7 +18,7 @@ from sharkpack.formats.archive.reader import Archive
 from sharkpack.formats.archive.signature import Signature
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.iree_tools import run_command, script
-from sharkpack.runtime_shim.executor.compiled import Program
+from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
 
 MODULE = "module.vmfb"
 COMMANDS = "commands.sh"
@@ -37,7 +37,7 @@ class DumpedStep:
     token_id: int
 
 
-def dump_steps(program: Program, prompt_ids: Sequence[int], steps: int, folder: Path) -> list[DumpedStep]:
+def dump_steps(program: CompiledExecutor, prompt_ids: Sequence[int], steps: int, folder: Path) -> list[DumpedStep]:
     """Prefill the prompt, decode `steps` tokens, and write every input and output of each call to `folder` as .npy.
 
     A call's rows are those of the smallest batch size; the prompt is the first, the others are padding. The cache has
@@ -64,7 +64,7 @@ def dump_steps(program: Program, prompt_ids: Sequence[int], steps: int, folder: 
 
 
 def _dump_call(
-    program: Program, function: str, index: int, arrays: Arrays, folder: Path
+    program: CompiledExecutor, function: str, index: int, arrays: Arrays, folder: Path
 ) -> tuple[DumpedStep, npt.NDArray[Any]]:
     """One call and all of its files but the cache before it; returns the cache after it too."""
     names = DECODE_INPUTS if index else PREFILL_INPUTS

@@ -13,8 +13,8 @@ import pytest
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Bundle, Engine, Sampling
 from sharkpack.runtime_shim.engine.sampling import Sampler
-from sharkpack.runtime_shim.engine.sequence import Sequence
-from sharkpack.runtime_shim.executor.compiled import Program
+from sharkpack.runtime_shim.engine.sequence import TokenSequence
+from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
 from sharkpack.runtime_shim.text.prompt import Prompt
 from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle
 from tests.runtime_shim.toy_language import CHAT_TEMPLATE, CONTEXT, END, VOCABULARY, continuation, next_token
@@ -225,7 +225,7 @@ def test_going_on_after_an_interrupt_loses_nothing(engine: Engine, monkeypatch: 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    for kind, name in (Sequence, "accept"), (Sampler, "choose"), (Program, "call"):
+    for kind, name in (TokenSequence, "accept"), (Sampler, "choose"), (CompiledExecutor, "call"):
         with monkeypatch.context() as patch:
             patch.setattr(kind, name, interrupt)
             with pytest.raises(KeyboardInterrupt):

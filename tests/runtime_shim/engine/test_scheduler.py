@@ -9,23 +9,23 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Bundle
 from sharkpack.runtime_shim.device.hal import open_device
 from sharkpack.runtime_shim.engine.pages import PagePool
-from sharkpack.runtime_shim.engine.scheduler import Scheduler, Step
-from sharkpack.runtime_shim.engine.sequence import Request, Sequence, State
-from sharkpack.runtime_shim.executor.compiled import Program
+from sharkpack.runtime_shim.engine.scheduler import ScheduledBatch, Scheduler
+from sharkpack.runtime_shim.engine.sequence import Request, SequenceStatus, TokenSequence
+from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
 from tests.runtime_shim.toy_language import CONTEXT, END, PAGE_SIZE, continuation
 
 
 class Bench:
-    """A program with `pages` pages to use, and schedulers over them."""
+    """An executor with `pages` pages to use, and schedulers over them."""
 
     def __init__(self, bundle: Bundle, pages: int) -> None:
         target = bundle.select().target
         device = open_device("local-sync", 1)
-        self.program = Program(bundle.archive, target, device, cache_pages=pages + 1, prefill_chunk=CONTEXT)
+        self.executor = CompiledExecutor(bundle.archive, target, device, cache_pages=pages + 1, prefill_chunk=CONTEXT)
         self.pool = PagePool(pages + 1)
 
     def scheduler(self, prefill_chunk: int = 16) -> Scheduler:
-        return Scheduler(self.program, self.pool, context_length=CONTEXT, prefill_chunk=prefill_chunk)
+        return Scheduler(self.executor, self.pool, context_length=CONTEXT, prefill_chunk=prefill_chunk)
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def bundle(toy_bundle: Path) -> Iterator[Bundle]:
         yield bundle
 
 
-def _sequence(prompt: list[int], max_tokens: int = 10) -> Sequence:
-    return Sequence(Request(prompt_ids=tuple(prompt), max_tokens=max_tokens, end_token_ids=frozenset({END})))
+def _sequence(prompt: list[int], max_tokens: int = 10) -> TokenSequence:
+    return TokenSequence(Request(prompt_ids=tuple(prompt), max_tokens=max_tokens, end_token_ids=frozenset({END})))
 
 
-def _run(scheduler: Scheduler) -> list[Step]:
+def _run(scheduler: Scheduler) -> list[ScheduledBatch]:
     steps = []
     while (step := scheduler.step()) is not None:
         steps.append(step)
@@ -99,7 +99,7 @@ def test_a_prompt_waits_until_there_are_pages(bundle: Bundle) -> None:
     scheduler.add(first)
     scheduler.add(second)
     scheduler.step()
-    assert (first.state, second.state) == (State.RUNNING, State.WAITING)
+    assert (first.status, second.status) == (SequenceStatus.RUNNING, SequenceStatus.WAITING)
     _run(scheduler)
     assert first.generated_ids == continuation([1] * 30, 4)
     assert second.generated_ids == continuation([2] * 30, 4)

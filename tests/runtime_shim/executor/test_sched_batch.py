@@ -71,7 +71,7 @@ def test_an_engine_waits_so_for_each_call(toy_bundle: Path, monkeypatch: pytest.
             return self.context.invoke(*arguments)
 
     with Engine.open(toy_bundle) as engine:
-        native = engine._program._native  # type: ignore[attr-defined]
+        native = engine._executor._native  # type: ignore[attr-defined]
         monkeypatch.setattr(native, "_context", Watched(native._context))
         assert len(engine.generate([1, 2, 3], max_tokens=3).result.token_ids) > 0
         assert os.sched_getscheduler(0) == os.SCHED_OTHER
