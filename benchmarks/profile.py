@@ -26,7 +26,7 @@ from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
-from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
 from sharkpack.templates.kernels.kernel import Kernel
@@ -95,7 +95,7 @@ def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
         out, plan = Path(folder), make_plan(model, options)
         program = plan.program()
         kernels = {kernel.name: kernel for kernel in program.kernels if call.tokens == 1}
-        _write_model(plan, program, out)
+        _write_model(plan, model, program, out)
         command = _benchmark(out, _inputs(plan, call, out), call, threads, rounds)
         (timed,) = json.loads(run(["env", LARGE_PAGES, *command]).stdout)["benchmarks"]
         events = run([_tool("iree-profile"), "dispatch", "--format=jsonl", out / "profile"]).stdout
@@ -103,10 +103,10 @@ def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
     return Profile(lines=lines, seconds=timed["real_time"] / 1e3, threads=threads)
 
 
-def _write_model(plan: BuildPlan, program: Program, folder: Path) -> None:
+def _write_model(plan: BuildPlan, source: SourceModel, program: Program, folder: Path) -> None:
     (folder / MODULE).write_bytes(compile_target(program, TARGET, CompileCache.of_user())[0])
     with (folder / PARAMETERS).open("wb") as file, SilentProgress().step("weights") as done:
-        write_parameters(plan.parameters, file, plan.model, plan.source, done)
+        write_parameters(plan.parameters, file, plan.model, source, done)
 
 
 def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:

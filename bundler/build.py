@@ -1,4 +1,4 @@
-"""`build`: source -> plan -> program -> modules -> archive, each step taking one value and returning one."""
+"""`build`: prepared model -> modules -> archive, each step taking one value and returning one."""
 
 import resource
 import sys
@@ -16,12 +16,10 @@ from sharkpack.bundler.pipeline.describe import (
     describe,
     module_path,
 )
-from sharkpack.bundler.pipeline.output import check_not_source, output_file
+from sharkpack.bundler.pipeline.output import OutputPath, default_output
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
+from sharkpack.bundler.pipeline.prepare import Prepared, prepare
 from sharkpack.bundler.progress import Progress
-from sharkpack.bundler.quantize import quantize_source
-from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.tokenizer import RebuiltTokenizer
 from sharkpack.formats.archive.compressed import Compressed
 from sharkpack.formats.archive.writer import ArchiveWriter
@@ -31,48 +29,39 @@ __all__ = ["BuildOptions", "BuildReport", "build"]
 
 def build(options: BuildOptions, progress: Progress) -> BuildReport:
     """Build one bundle. Raises SharkpackError for anything that a user can mend; nothing is left half-written."""
-    steps = Steps(progress)
     cache = CompileCache.of_user() if options.cache else None
-    output = output_file(options)
-    with open_source(options.source, progress) as source:
-        check_not_source(output, source.files)
-        # Hashing a source that is not in memory yet also reads it for the weights, while the plan is made.
-        sha256 = BackgroundTask(source.sha256)
-        quantized = None if options.quantize is None else quantize_source(source, options.quantize)
-        with steps("plan"):
-            plan = make_plan(source if quantized is None else quantized.model, options, cache)
-        modules = compile_targets(plan, cache, steps)
-        if quantized is not None:
-            quantized.measure(steps)
-        with ArchiveWriter(output, overwrite=options.force) as archive:
-            _write(archive, plan, modules, sha256, steps)
+    output = OutputPath(path=options.output or default_output(options.source), overwrite=options.force)
+    planner = partial(make_plan, options=options, cache=cache)
+    with prepare(options.source, planner, progress, quantize=options.quantize, output=output) as prepared:
+        modules = compile_targets(prepared.plan, cache, prepared.steps)
+        with ArchiveWriter(output.path, overwrite=output.overwrite) as archive:
+            _write(archive, prepared, modules)
     return BuildReport(
-        path=output,
-        size=output.stat().st_size,
-        source_size=source.size,
+        path=output.path,
+        size=output.path.stat().st_size,
+        source_size=prepared.source.size,
         targets=tuple(
             BuiltTarget(id=each.target.id, size=len(each.code), seconds=each.seconds, cached=each.cached)
             for each in modules
         ),
-        warnings=plan.notes + (() if cache is None or cache.problem is None else (cache.problem,)),
-        step_seconds=steps.seconds,
+        warnings=prepared.plan.notes + (() if cache is None or cache.problem is None else (cache.problem,)),
+        step_seconds=prepared.steps.seconds,
         peak_memory_bytes=_peak_memory(),
-        quantization=None if quantized is None else quantized.report,
+        quantization=prepared.quantization,
     )
 
 
-def _write(
-    archive: ArchiveWriter, plan: BuildPlan, modules: list[Module], sha256: BackgroundTask[str], steps: Steps
-) -> None:
+def _write(archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module]) -> None:
+    plan, steps = prepared.plan, prepared.steps
     size, texts = plan.parameters.total_size, BackgroundTask(partial(_compress_texts, plan.tokenizer))
     with steps("weights", size) as done, archive.open_member(PARAMETERS_PATH, size) as out:
-        write_parameters(plan.parameters, out, plan.model, plan.source, done)
+        write_parameters(plan.parameters, out, plan.model, prepared.source, done)
     with steps("archive"):
         for path, text in texts.result().items():
             archive.add_compressed(path, text)
         for module in modules:
             archive.add(module_path(module.target), module.code)
-        archive.finish(describe(plan, archive.members, sha256.result()).to_json())
+        archive.finish(describe(plan, archive.members, prepared.sha256()).to_json())
 
 
 def _compress_texts(tokenizer: RebuiltTokenizer) -> dict[str, Compressed]:

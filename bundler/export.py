@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.describe import describe
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
+from sharkpack.bundler.pipeline.prepare import prepare
 from sharkpack.bundler.program_files import write_descriptions
 from sharkpack.bundler.progress import Progress
-from sharkpack.bundler.quantize import QuantizationReport, quantize_source
-from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.quantize import QuantizationReport
 from sharkpack.bundler.steps import Steps
 from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
 from sharkpack.formats.io.output_folder import output_folder
@@ -44,17 +45,17 @@ class ExportReport:
 
 def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportReport:
     """Write program, parameters, code, tokenizer, signature and commands to `folder`, which must be new or empty."""
-    steps = Steps(progress)
     cache = CompileCache.of_user() if options.cache else None
-    with open_source(options.source, progress) as source, output_folder(folder) as out:
-        quantized = None if options.quantize is None else quantize_source(source, options.quantize)
-        with steps("plan"):
-            plan = make_plan(source if quantized is None else quantized.model, options)
+    planner = partial(make_plan, options=options)
+    with (
+        output_folder(folder) as out,
+        prepare(options.source, planner, progress, quantize=options.quantize) as prepared,
+    ):
+        plan, steps = prepared.plan, prepared.steps
         programs = _write_code(plan, out, cache, steps)
-        if quantized is not None:
-            quantized.measure(steps)
-        _write_parameters(plan, out, steps)
-        _write_texts(plan, out, programs)
+        with steps("weights", plan.parameters.total_size) as done, (out / PARAMETERS).open("wb") as file:
+            write_parameters(plan.parameters, file, plan.model, prepared.source, done)
+        _write_texts(plan, out, _config(plan, programs, prepared.sha256()))
         if plan.source.program is not None:
             write_descriptions(plan, sorted({out / name for name in programs.values()}), PARAMETERS)
         _write_example(plan, out / "inputs")
@@ -62,9 +63,12 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
         (out / COMMANDS).chmod(0o755)
         files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*.*"))}
     warnings = plan.notes + (() if cache is None or cache.problem is None else (cache.problem,))
-    quantization = None if quantized is None else quantized.report
     return ExportReport(
-        folder=folder, files=files, step_seconds=steps.seconds, warnings=warnings, quantization=quantization
+        folder=folder,
+        files=files,
+        step_seconds=steps.seconds,
+        warnings=warnings,
+        quantization=prepared.quantization,
     )
 
 
@@ -81,21 +85,16 @@ def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: S
     return programs
 
 
-def _write_parameters(plan: BuildPlan, out: Path, steps: Steps) -> None:
-    with steps("weights", plan.parameters.total_size) as done, (out / PARAMETERS).open("wb") as file:
-        write_parameters(plan.parameters, file, plan.model, plan.source, done)
-
-
-def _write_texts(plan: BuildPlan, out: Path, programs: Mapping[str, str]) -> None:
+def _write_texts(plan: BuildPlan, out: Path, config: Mapping[str, Any]) -> None:
     (out / "tokenizer.json").write_bytes(plan.tokenizer.json)
     if plan.tokenizer.chat_template is not None:
         (out / "chat_template.jinja").write_text(plan.tokenizer.chat_template, encoding="utf-8")
-    (out / "config.json").write_text(json.dumps(_config(plan, programs), indent=2) + "\n", encoding="utf-8")
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _config(plan: BuildPlan, programs: Mapping[str, str]) -> dict[str, Any]:
+def _config(plan: BuildPlan, programs: Mapping[str, str], source_sha256: str) -> dict[str, Any]:
     """The manifest that a bundle of the plan would have, with files in place of members, and its calls spelled out."""
-    described = describe(plan, [], plan.source.sha256()).to_dict()
+    described = describe(plan, [], source_sha256).to_dict()
     config = {key: described[key] for key in ("model", "source", "producer", "minimum_runtime", "signature")}
     config["tokenizer"] = {
         key: value for key, value in described["tokenizer"].items() if key not in ("path", "chat_template")

@@ -5,6 +5,7 @@ It is called as a compiled program is, so that the runtime's engine can generate
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,9 +16,10 @@ from sharkpack.bundler.model_spec.weight_bytes import pieces
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.describe import describe
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
+from sharkpack.bundler.pipeline.prepare import prepare
 from sharkpack.bundler.progress import Progress
-from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
-from sharkpack.bundler.sources import SourceModel, open_source
+from sharkpack.bundler.quantize import QuantizeOptions
+from sharkpack.bundler.sources import SourceDescription, SourceModel
 from sharkpack.formats.archive.manifest import Manifest
 from sharkpack.formats.archive.signature import Signature
 from sharkpack.formats.errors import SharkpackError
@@ -63,19 +65,15 @@ def open_reference(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    with open_source(source, progress) as opened:
-        options = _options(source, opened, context)
-        quantized = None if quantize is None else quantize_source(opened, quantize)
-        plan = make_plan(opened if quantized is None else quantized.model, options)
+    with prepare(source, partial(_plan, context=context), progress, quantize=quantize) as prepared:
+        plan = prepared.plan
         model = _runnable(plan)
-        if quantized is not None:
-            quantized.measure(progress.step)
-        with progress.step("weights", plan.parameters.total_size) as step:
-            for loaded in _load(plan, model):
+        with prepared.steps("weights", plan.parameters.total_size) as step:
+            for loaded in _load(model, prepared.source):
                 step.advance(loaded)
         return Reference(
             program=ReferenceProgram(model, plan.signature),
-            manifest=describe(plan, [], plan.source.sha256()),
+            manifest=describe(plan, [], prepared.sha256()),
             tokenizer_json=plan.tokenizer.json,
             chat_template=plan.tokenizer.chat_template,
             threads=torch.get_num_threads(),
@@ -119,10 +117,11 @@ class ReferenceProgram:
         self._cache = torch.cat([self._cache, self._cache.new_zeros(missing, self._cache.shape[1])])
 
 
-def _options(source: str, opened: SourceModel, context: int | None) -> BuildOptions:
+def _plan(source: SourceDescription, context: int | None) -> BuildPlan:
     """All in float32, but for a program, which says itself what its cache is."""
-    options = BuildOptions(source=source, batch_sizes=(1,), context=context, cache=False)
-    return options if opened.program is not None else replace(options, cache_dtype="f32", activations="float32")
+    options = BuildOptions(source=str(source.path), batch_sizes=(1,), context=context, cache=False)
+    exact = replace(options, cache_dtype="f32", activations="float32")
+    return make_plan(source, exact if source.program is None else options)
 
 
 def _runnable(plan: BuildPlan) -> CausalModel:
@@ -132,14 +131,14 @@ def _runnable(plan: BuildPlan) -> CausalModel:
     return plan.model.make()
 
 
-def _load(plan: BuildPlan, model: CausalModel) -> Iterator[int]:
+def _load(model: CausalModel, source: SourceModel) -> Iterator[int]:
     """Fill the model's tensors, yielding the size of each piece once it is there. A program's are there already."""
-    if plan.source.program is not None:
+    if source.program is not None:
         return
     buffers = {name: tensor.detach() for name, tensor in model.state_dict(keep_vars=True).items()}
     for name, weight in model.weights.items():
         filled, at = buffers[name].view(-1).view(torch.int8), 0
-        for piece in pieces(weight, plan.source):
+        for piece in pieces(weight, source):
             filled[at : at + piece.nbytes] = torch.from_numpy(piece.view(np.int8).copy())
             at += piece.nbytes
             yield piece.nbytes

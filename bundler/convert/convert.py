@@ -1,25 +1,24 @@
-"""`convert_model`: source -> tensors and metadata -> plan -> file, some rows of one tensor in memory at a time."""
+"""`convert_model`: prepared model -> file, some rows of one tensor in memory at a time."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sharkpack.bundler.convert.gguf_metadata import gguf_metadata
-from sharkpack.bundler.convert.gguf_tensors import gguf_tensors
+from sharkpack.bundler.convert.gguf_tensors import gguf_specs, gguf_tensors
 from sharkpack.bundler.convert.options import ConvertOptions, ConvertReport
-from sharkpack.bundler.pipeline.output import check_not_source, check_output
+from sharkpack.bundler.pipeline.output import OutputPath
+from sharkpack.bundler.pipeline.prepare import prepare
 from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance, Progress
-from sharkpack.bundler.quantize import quantize_source
-from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
-from sharkpack.bundler.steps import Steps
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.output_file import OutputFile
-from sharkpack.formats.model_files.gguf_writer import TensorSpec, plan_gguf
+from sharkpack.formats.model_files.gguf_writer import plan_gguf
 from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan, write_tensors
 from sharkpack.formats.model_files.tensor_note import write_note
@@ -27,31 +26,33 @@ from sharkpack.formats.model_files.tensor_note import write_note
 PIECE_BYTES = 1 << 20
 PREFETCHED_PIECES = 8
 
-Layout = Callable[[SourceModel], tuple[TensorFilePlan, Sequence[SourceTensor]]]
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A kind of file. plan: what a model's file will be, by its description. tensors: what it has, in its order."""
+
+    plan: Callable[[SourceDescription], TensorFilePlan]
+    tensors: Callable[[SourceModel], Sequence[SourceTensor]]
 
 
 def convert_model(options: ConvertOptions, progress: Progress) -> ConvertReport:
     """Write the source as the file that the options name. Raises SharkpackError for anything that a user can mend;
     nothing is left half-written."""
-    steps = Steps(progress)
     layout = _layout(options)
-    check_output(options.output, options.source, force=options.force)
-    with open_source(options.source, progress) as source:
-        check_not_source(options.output, source.files)
-        quantized = None if options.quantize is None else quantize_source(source, options.quantize)
-        with steps("plan"):
-            plan, tensors = layout(source if quantized is None else quantized.model)
-        if quantized is not None:
-            quantized.measure(steps)
-        with steps("weights", sum(tensor.nbytes for tensor in tensors)) as done:
-            _write(plan, tensors, options, done)
+    output = OutputPath(path=options.output, overwrite=options.force)
+    with prepare(
+        options.source, layout.plan, progress, quantize=options.quantize, output=output, hashed=False
+    ) as prepared:
+        tensors = layout.tensors(prepared.source)
+        with prepared.steps("weights", sum(tensor.nbytes for tensor in tensors)) as done:
+            _write(prepared.plan, tensors, output, done)
     return ConvertReport(
-        path=options.output,
-        size=plan.total_size,
-        source_size=source.size,
+        path=output.path,
+        size=prepared.plan.total_size,
+        source_size=prepared.source.size,
         tensors=len(tensors),
-        step_seconds=steps.seconds,
-        quantization=None if quantized is None else quantized.report,
+        step_seconds=prepared.steps.seconds,
+        quantization=prepared.quantization,
     )
 
 
@@ -62,25 +63,26 @@ def _layout(options: ConvertOptions) -> Layout:
     return found
 
 
-def _gguf(source: SourceModel) -> tuple[TensorFilePlan, Sequence[SourceTensor]]:
+def _plan_gguf(source: SourceDescription) -> TensorFilePlan:
     if source.program is not None:
         raise SharkpackError(f"{source.path}: GGUF has no form for a program; write its weights as .irpa")
-    tensors = gguf_tensors(source)
-    specs = [TensorSpec(name=each.name, shape=each.shape, type_name=each.type_name) for each in tensors]
-    return plan_gguf(gguf_metadata(source), specs), tensors
+    return plan_gguf(gguf_metadata(source), gguf_specs(source))
 
 
-def _irpa(source: SourceModel) -> tuple[TensorFilePlan, Sequence[SourceTensor]]:
-    tensors = list(source.tensors.values())
+def _plan_irpa(source: SourceDescription) -> TensorFilePlan:
+    tensors = source.tensors.values()
     notes = {tensor.name: write_note(tensor.type_name.lower(), tensor.shape) for tensor in tensors}
-    return plan_irpa([(tensor.name, tensor.nbytes) for tensor in tensors], notes=notes), tensors
+    return plan_irpa([(tensor.name, tensor.nbytes) for tensor in tensors], notes=notes)
 
 
-LAYOUTS: dict[str, Layout] = {".gguf": _gguf, ".irpa": _irpa}
+LAYOUTS = {
+    ".gguf": Layout(plan=_plan_gguf, tensors=gguf_tensors),
+    ".irpa": Layout(plan=_plan_irpa, tensors=lambda source: list(source.tensors.values())),
+}
 
 
-def _write(plan: TensorFilePlan, tensors: Sequence[SourceTensor], options: ConvertOptions, done: Advance) -> None:
-    file = OutputFile(options.output, overwrite=options.force)
+def _write(plan: TensorFilePlan, tensors: Sequence[SourceTensor], output: OutputPath, done: Advance) -> None:
+    file = OutputFile(output.path, overwrite=output.overwrite)
     try:
         file.check_space(plan.total_size)
         with closing(prefetch(_pieces(tensors, done), PREFETCHED_PIECES)) as pieces:

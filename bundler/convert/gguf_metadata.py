@@ -7,7 +7,7 @@ from typing import Any
 from sharkpack.bundler.convert.gguf_tokenizer import tokenizer_keys
 from sharkpack.bundler.quantize import SCHEMES
 from sharkpack.bundler.sources.gguf_parts import PREFIX as PARTS
-from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.model import SourceDescription
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.formats.model_files.gguf import GGUFFile
 from sharkpack.formats.model_files.gguf_writer import encode_value
@@ -16,7 +16,7 @@ from sharkpack.formats.model_files.gguf_writer import encode_value
 _CHANGING = ("general.file_type", "general.quantization_version")
 
 
-def gguf_metadata(source: SourceModel) -> dict[str, bytes]:
+def gguf_metadata(source: SourceDescription) -> dict[str, bytes]:
     """Keys and encoded values. Raises SharkpackError for a checkpoint whose tokenizer GGUF has no words for."""
     if isinstance(source.tokenizer, TokenizerFiles):
         values = {**source.metadata, **_defaults(source)}
@@ -28,7 +28,7 @@ def gguf_metadata(source: SourceModel) -> dict[str, bytes]:
         return kept | {key: encode_value(value) for key, value in changed.items()}
 
 
-def _file_type(source: SourceModel) -> int:
+def _file_type(source: SourceDescription) -> int:
     """GGUF's number for the type that most of the weights have."""
     sizes: Counter[str] = Counter()
     for tensor in source.tensors.values():
@@ -36,7 +36,7 @@ def _file_type(source: SourceModel) -> int:
     return SCHEMES[max(sizes, key=lambda name: sizes[name]).lower()].file_type
 
 
-def _defaults(source: SourceModel) -> Mapping[str, Any]:
+def _defaults(source: SourceDescription) -> Mapping[str, Any]:
     """What llama.cpp needs said, and a checkpoint leaves to be computed."""
     heads = source.integer("attention.head_count")
     size = source.integer("attention.key_length", source.integer("embedding_length") // heads)
@@ -46,5 +46,5 @@ def _defaults(source: SourceModel) -> Mapping[str, Any]:
         said["attention.value_length"] = size
     prefix = source.architecture
     return {f"{prefix}.{key}": value for key, value in said.items() if key not in given} | {
-        f"{prefix}.vocab_size": source.tensor("token_embd.weight").shape[0]
+        f"{prefix}.vocab_size": source.tensors["token_embd.weight"].shape[0]
     }

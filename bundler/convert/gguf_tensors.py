@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor, TensorDescription
+from sharkpack.formats.model_files.gguf_writer import TensorSpec
 from sharkpack.formats.packing import RowOrder
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.quant.block import Bytes
@@ -24,7 +25,15 @@ def gguf_tensors(source: SourceModel) -> list[SourceTensor]:
     return [_rotated(tensor, source) if reorders else tensor for tensor in tensors]
 
 
-def _is_small(tensor: SourceTensor) -> bool:
+def gguf_specs(source: SourceDescription) -> list[TensorSpec]:
+    """The names, shapes and types that `gguf_tensors` will have."""
+    return [
+        TensorSpec(name=each.name, shape=each.shape, type_name="F32" if _is_small(each) else each.type_name)
+        for each in source.tensors.values()
+    ]
+
+
+def _is_small(tensor: TensorDescription) -> bool:
     """Vectors, and what steers experts: ggml wants them in float32, other than the matrices."""
     return tensor.type_name in ("F16", "BF16") and (len(tensor.shape) == 1 or "_gate_inp" in tensor.name)
 

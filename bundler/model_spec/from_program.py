@@ -1,7 +1,7 @@
 """Outlines of programs, torch or text: one layer of one head, and weights as they are stored."""
 
 from sharkpack.bundler.model_spec import ModelSpec
-from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.model import SourceDescription
 from sharkpack.bundler.sources.program.custom_model import CustomModel
 from sharkpack.bundler.sources.program.description import ProgramDescription
 from sharkpack.bundler.sources.program.mlir_program import MlirProgram
@@ -11,7 +11,7 @@ from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.weights import StoredWeight
 
 
-def spec_of_program(program: ProgramDescription, source: SourceModel, options: ModelOptions) -> ModelSpec:
+def spec_of_program(program: ProgramDescription, source: SourceDescription, options: ModelOptions) -> ModelSpec:
     """What a build needs of it. Raises SharkpackError where a torch module, which is tried, breaks the ABI."""
     if isinstance(program, MlirProgram):
         return ModelSpec(
@@ -50,7 +50,7 @@ def _layout(program: ProgramDescription, options: ModelOptions) -> CacheLayout:
     )
 
 
-def _weights(source: SourceModel, prefix: str) -> dict[str, StoredWeight]:
+def _weights(source: SourceDescription, prefix: str) -> dict[str, StoredWeight]:
     """By the names that the program's code has for them."""
     return {
         f"{prefix}{name}": StoredWeight(

@@ -12,7 +12,7 @@ from sharkpack.bundler.model_spec.from_program import spec_of_program
 from sharkpack.bundler.model_spec.from_recipe import spec_of_recipe
 from sharkpack.bundler.options import DEFAULT_BATCH_SIZES, DEFAULT_CONTEXT, BuildOptions
 from sharkpack.bundler.pipeline.packed_sizes import packed_size_notes
-from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.model import SourceDescription
 from sharkpack.bundler.sources.program.mlir_abi import check_abi
 from sharkpack.bundler.sources.program.mlir_program import MlirProgram
 from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
@@ -35,10 +35,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """What will be built from what. `model` is made and traced when its program is needed, without its weights;
-    `parameters` says where they will lie."""
+    """What will be built from what.
 
-    source: SourceModel
+    source: what the model is; its weights cannot be read by it. model: is made and traced when its program is needed,
+    without its weights. parameters: where these will lie.
+    """
+
+    source: SourceDescription
     targets: tuple[Target, ...]
     options: ModelOptions
     batch_sizes: tuple[int, ...]
@@ -92,7 +95,7 @@ class BuildPlan:
         return packed_size_notes(self.model.weights.values())
 
 
-def make_plan(source: SourceModel, options: BuildOptions, cache: CompileCache | None = None) -> BuildPlan:
+def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCache | None = None) -> BuildPlan:
     """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built.
 
     cache: has outlines of models, and takes that of this one.
@@ -118,7 +121,7 @@ def make_plan(source: SourceModel, options: BuildOptions, cache: CompileCache | 
     return plan
 
 
-def _untraceable(source: SourceModel, error: Exception) -> str:
+def _untraceable(source: SourceDescription, error: Exception) -> str:
     reason = one_line(" ".join(str(error).split()))
     return (
         f"program '{source.name}' runs but cannot be traced: {type(error).__name__}: {reason}; the numbers of tokens "
@@ -126,7 +129,7 @@ def _untraceable(source: SourceModel, error: Exception) -> str:
     )
 
 
-def _outline(source: SourceModel, options: ModelOptions, cache: CompileCache | None) -> ModelSpec:
+def _outline(source: SourceDescription, options: ModelOptions, cache: CompileCache | None) -> ModelSpec:
     if source.program is not None:
         return spec_of_program(source.program, source, options)
     return spec_of_recipe(source, options, cache)
@@ -138,7 +141,7 @@ def _plan_parameters(model: ModelSpec) -> TensorFilePlan:
     return plan_irpa([(weight.name, weight.nbytes) for weight in weights], notes=notes)
 
 
-def _batch_sizes(source: SourceModel, options: BuildOptions) -> tuple[int, ...]:
+def _batch_sizes(source: SourceDescription, options: BuildOptions) -> tuple[int, ...]:
     program = source.program
     own = program.batch_sizes if isinstance(program, MlirProgram) else ()
     sizes = tuple(sorted(set(own or DEFAULT_BATCH_SIZES if options.batch_sizes is None else options.batch_sizes)))
@@ -147,7 +150,7 @@ def _batch_sizes(source: SourceModel, options: BuildOptions) -> tuple[int, ...]:
     return sizes
 
 
-def _model_options(source: SourceModel, options: BuildOptions) -> ModelOptions:
+def _model_options(source: SourceDescription, options: BuildOptions) -> ModelOptions:
     trained = source.integer("context_length")
     context = min(DEFAULT_CONTEXT, trained) if options.context is None else options.context
     if not 1 <= context <= trained:
@@ -165,7 +168,7 @@ def _model_options(source: SourceModel, options: BuildOptions) -> ModelOptions:
     return made
 
 
-def _programs_own(source: SourceModel, options: BuildOptions, made: ModelOptions) -> ModelOptions:
+def _programs_own(source: SourceDescription, options: BuildOptions, made: ModelOptions) -> ModelOptions:
     """A program says itself what its pages are; SharkpackError for an option that says otherwise."""
     program = source.program
     assert program is not None

@@ -2,15 +2,16 @@
 
 from sharkpack.bundler.quantize.mixture import SCHEMES, Scheme
 from sharkpack.bundler.quantize.options import QuantizeOptions
-from sharkpack.bundler.quantize.quantized_source import QuantizedSource, quantize_source
+from sharkpack.bundler.quantize.quantized_source import QuantizationPlan, QuantizedSource, plan_quantization
 from sharkpack.bundler.quantize.report import QuantizationReport, TensorError
 
 __all__ = [
     "SCHEMES",
+    "QuantizationPlan",
     "QuantizationReport",
     "QuantizeOptions",
     "QuantizedSource",
     "Scheme",
     "TensorError",
-    "quantize_source",
+    "plan_quantization",
 ]

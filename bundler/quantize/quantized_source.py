@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import pairwise
 
@@ -14,8 +14,9 @@ from sharkpack.bundler.progress import StartStep
 from sharkpack.bundler.quantize.float_rows import float_rows
 from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, Scheme, choose_types, describe_types
 from sharkpack.bundler.quantize.options import QuantizeOptions
+from sharkpack.bundler.quantize.planned_tensor import PlannedTensor
 from sharkpack.bundler.quantize.report import QuantizationReport, TensorError, squares_of
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.imatrix import ImportanceMatrix, read_imatrix
 from sharkpack.formats.packing import RowOrder
@@ -27,16 +28,8 @@ _CHUNK_ELEMENTS = 1 << 18
 _workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="quantize")
 """numpy lets other threads run while it works on a chunk. None is started before there is one."""
 
-
-@dataclass(slots=True)
-class _Importance:
-    """By tensor name; `means` is None while it is still to be measured."""
-
-    means: Mapping[str, Floats] | None
-
-    def of(self, name: str) -> Floats | None:
-        assert self.means is not None, "QuantizedSource.measure comes before the first tensor"
-        return self.means.get(name)
+Importance = Mapping[str, Floats]
+"""By tensor name, the mean square of each input, float32 [experts * columns]; a tensor without one is not weighed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,27 +38,49 @@ class QuantizedSource:
 
     model: SourceModel
     report: QuantizationReport
-    _source: SourceModel = field(repr=False)
-    _importance: _Importance = field(repr=False)
 
-    def measure(self, step: StartStep) -> None:
-        """Measure the importance, if that was asked for; before any tensor is read. Raises SharkpackError for a model
-        that cannot be run."""
-        if self._importance.means is not None or not self.report.tensors:
-            return
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationPlan:
+    """The type that each tensor of `source` gets. `description` is of the model that this makes; its weights cannot be
+    read before `apply`.
+
+    importance: what an importance matrix says; None is still to be measured.
+    """
+
+    source: SourceModel
+    types: Mapping[str, str]
+    description: SourceDescription
+    importance: Importance | None
+
+    def apply(self, step: StartStep) -> QuantizedSource:
+        """The quantised model, its importance measured first where that was asked for. Raises SharkpackError for a
+        model that would have to be run for that, and cannot be."""
+        changed = {name for name, tensor in self.source.tensors.items() if self.types[name] != tensor.type_name}
+        importance = self._measure(step) if self.importance is None and changed else self.importance or {}
+        errors: list[TensorError] = []
+        tensors = {
+            name: _quantized(tensor, self.types[name], importance.get(name), errors) if name in changed else tensor
+            for name, tensor in self.source.tensors.items()
+        }
+        described = {each.name: getattr(self.description, each.name) for each in fields(SourceDescription)}
+        model = replace(self.source, **described | {"tensors": tensors})
+        return QuantizedSource(model=model, report=QuantizationReport(name=model.quantization, tensors=tuple(errors)))
+
+    def _measure(self, step: StartStep) -> Importance:
         from sharkpack.bundler.quantize.importance import measure_importance  # torch, for those alone who measure
 
         try:
-            self._importance.means = measure_importance(self._source, step)
+            return measure_importance(self.source, step)
         except SharkpackError as error:
             raise SharkpackError(
-                f"{self._source.path}: to measure what matters in its weights the model has to be run, and cannot be: "
+                f"{self.source.path}: to measure what matters in its weights the model has to be run, and cannot be: "
                 f"{error}; give --imatrix FILE, or --imatrix none to do without"
             ) from error
 
 
-def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedSource:
-    """The view of `source` that `options` ask for; nothing is read yet.
+def plan_quantization(source: SourceModel, options: QuantizeOptions) -> QuantizationPlan:
+    """What `options` ask of `source`; no weight is read.
 
     Raises SharkpackError for an unknown scheme, for a source whose weights are quantised already (unless asked to
     quantise those again), and for an importance matrix that is not of this model.
@@ -76,29 +91,38 @@ def quantize_source(source: SourceModel, options: QuantizeOptions) -> QuantizedS
     if scheme is None:
         raise SharkpackError(f"nothing can be quantised to '{options.scheme}'; choose one of {', '.join(SCHEMES)}")
     importance = _importance(source, scheme, options)
-    types = choose_types(source, scheme, pure=options.pure, weighed=importance.means != {})
+    types = choose_types(source, scheme, pure=options.pure, weighed=importance != {})
     if not options.requantize:
         _refuse_quantized(source, types)
-    errors: list[TensorError] = []
-    tensors = {
-        name: tensor if types[name] == tensor.type_name else _changed(tensor, types[name], importance, errors)
-        for name, tensor in source.tensors.items()
-    }
-    model = replace(
-        source,
-        tensors=tensors,
-        quantization=describe_types(types, source, scheme),
-        metadata={**source.metadata, "general.file_type": scheme.file_type, "general.quantization_version": 2},
+    return QuantizationPlan(
+        source=source, types=types, description=_describe(source, scheme, types), importance=importance
     )
-    report = QuantizationReport(name=model.quantization, tensors=tuple(errors))
-    return QuantizedSource(model=model, report=report, _source=source, _importance=importance)
 
 
-def _importance(source: SourceModel, scheme: Scheme, options: QuantizeOptions) -> _Importance:
+def _describe(source: SourceModel, scheme: Scheme, types: Mapping[str, str]) -> SourceDescription:
+    values = {each.name: getattr(source, each.name) for each in fields(SourceDescription)}
+    return SourceDescription(
+        **values
+        | {
+            "tensors": {
+                name: tensor if types[name] == tensor.type_name else PlannedTensor(tensor, types[name])
+                for name, tensor in source.tensors.items()
+            },
+            "quantization": describe_types(types, source, scheme),
+            "metadata": {
+                **source.metadata,
+                "general.file_type": scheme.file_type,
+                "general.quantization_version": 2,
+            },
+        }
+    )
+
+
+def _importance(source: SourceModel, scheme: Scheme, options: QuantizeOptions) -> Importance | None:
     if options.imatrix is not None:
-        return _Importance(_checked_imatrix(read_imatrix(options.imatrix), source).means)
+        return _checked_imatrix(read_imatrix(options.imatrix), source).means
     weighs = scheme.base not in FLOAT_TYPES
-    return _Importance(None if options.measure and weighs else {})
+    return None if options.measure and weighs else {}
 
 
 def _refuse_quantized(source: SourceModel, types: dict[str, str]) -> None:
@@ -126,21 +150,22 @@ def _checked_imatrix(matrix: ImportanceMatrix, source: SourceModel) -> Importanc
     return matrix
 
 
-def _changed(tensor: SourceTensor, type_name: str, importance: _Importance, errors: list[TensorError]) -> SourceTensor:
+def _quantized(tensor: SourceTensor, type_name: str, means: Floats | None, errors: list[TensorError]) -> SourceTensor:
+    """`tensor` in another type, made as it is read; its error is added to `errors`."""
     error = TensorError(name=tensor.name, shape=tensor.shape, before=tensor.type_name, after=type_name)
     errors.append(error)
-    read_rows = partial(_quantized_rows, tensor, type_name, importance, error)
+    read_rows = partial(_quantized_rows, tensor, type_name, means, error)
     return replace(
         tensor,
         type_name=type_name,
-        nbytes=math.prod(tensor.shape[:-1]) * quantizer(type_name).row_bytes(tensor.shape[-1]),
+        nbytes=PlannedTensor(tensor, type_name).nbytes,
         read=lambda: read_rows(slice(None)).reshape(-1),
         read_rows=read_rows,
     )
 
 
 def _quantized_rows(
-    tensor: SourceTensor, type_name: str, importance: _Importance, error: TensorError, index: slice | RowOrder
+    tensor: SourceTensor, type_name: str, importance: Floats | None, error: TensorError, index: slice | RowOrder
 ) -> Bytes:
     """Those rows of `tensor` in the other type, uint8 [rows, row bytes]; float32 are only a few of them at a time.
 
@@ -149,8 +174,8 @@ def _quantized_rows(
     columns, count = tensor.shape[-1], math.prod(tensor.shape[:-1])
     numbers = np.arange(count)[index]
     made = np.empty((len(numbers), quantizer(type_name).row_bytes(columns)), np.uint8)
-    found = None if quantizer(type_name).weigh is None else importance.of(tensor.name)
-    means = None if found is None else found.reshape(-1, columns)
+    weighed = importance is not None and quantizer(type_name).weigh is not None
+    means = importance.reshape(-1, columns) if importance is not None and weighed else None
     error.weighed = means is not None
     each = count // (1 if means is None else len(means))
 

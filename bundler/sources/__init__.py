@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sharkpack.bundler.sources.fetch import is_remote, locate
 from sharkpack.bundler.sources.gguf_source import open_gguf
 from sharkpack.bundler.sources.huggingface import open_checkpoint
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError
@@ -18,7 +18,15 @@ from sharkpack.formats.model_files.gguf import MAGIC as GGUF_MAGIC
 if TYPE_CHECKING:
     from sharkpack.bundler.progress import Progress
 
-__all__ = ["SourceModel", "SourceTensor", "TokenType", "TokenizerFiles", "TokenizerSource", "open_source"]
+__all__ = [
+    "SourceDescription",
+    "SourceModel",
+    "SourceTensor",
+    "TokenType",
+    "TokenizerFiles",
+    "TokenizerSource",
+    "open_source",
+]
 
 # How a file of each kind begins, and who opens it.
 SOURCES: dict[bytes, Callable[[Path], SourceModel]] = {

@@ -1,4 +1,4 @@
-"""What a source model is to the builder: hyperparameters, lazy tensors, a vocabulary, and where it came from."""
+"""Source models as the builder sees them: hyperparameters, lazy tensors, a vocabulary, and where it came from."""
 
 import hashlib
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,20 @@ _D = TypeVar("_D")
 
 _BLOCK = 16 << 20
 """Bytes hashed at once: after each, a thread that runs Python beside has to give way, which takes both of them time."""
+
+
+class TensorDescription(Protocol):
+    """Protocol for a tensor of a described model; `shape` is row-major, `type_name` a GGML type such as "Q4_1"."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def type_name(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    def read(self) -> npt.NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +64,8 @@ class SourceTensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceModel:
-    """An opened source model; a context manager.
+class SourceDescription:
+    """What a source model is, without the way to its weights: as much as plans are made from.
 
     The typed getters (`integer`, `floating`, `text`, `boolean`, and `integers`, `floats`, `texts`, `booleans` for
     arrays) read the hyperparameter "<architecture>.<key>"; they raise SharkpackError naming that key when the value
@@ -59,7 +73,8 @@ class SourceModel:
 
     ggml_row_order: rows of q and k are in the order that ggml wants: of the architectures whose rotation pairs
     neighbours there (Llama), rows (2i, 2i + 1) of a head are rotated together. Otherwise, as published, i and i + half.
-    files: all that it is read from. origin: what a bundle says that it was built from.
+    files: all that it is read from. origin: what a bundle says that it was built from. size: bytes of the files.
+    tensors: by name; those that recipes read while a plan is made, which are small, can be read.
     stored_name: what its files call a tensor, for people to find it. program: the model itself, where it is a program.
     """
 
@@ -74,9 +89,8 @@ class SourceModel:
     license: str | None
     ggml_row_order: bool
     tokenizer: TokenizerSource | TokenizerFiles = field(repr=False)
-    tensors: Mapping[str, SourceTensor] = field(repr=False)
+    tensors: Mapping[str, TensorDescription] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
-    close: Callable[[], None] = field(repr=False)
     stored_name: Callable[[str], str] = field(default=str, repr=False)
     program: "ProgramDescription | None" = field(default=None, repr=False)
 
@@ -109,6 +123,21 @@ class SourceModel:
     def booleans(self, key: str, default: list[bool] | None = None) -> list[bool]:
         return self._values.booleans(self._key(key), _or_required(default))
 
+    @property
+    def _values(self) -> Metadata:
+        return Metadata(path=self.path, values=self.metadata)
+
+    def _key(self, key: str) -> str:
+        return f"{self.architecture}.{key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceModel(SourceDescription):
+    """An opened source model, whose tensors can be read until it is closed; a context manager."""
+
+    tensors: Mapping[str, SourceTensor] = field(repr=False)
+    close: Callable[[], None] = field(repr=False)
+
     def tensor(self, name: str) -> SourceTensor:
         """The tensor called `name`; SharkpackError when the file has none."""
         if name not in self.tensors:
@@ -130,13 +159,6 @@ class SourceModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def _values(self) -> Metadata:
-        return Metadata(path=self.path, values=self.metadata)
-
-    def _key(self, key: str) -> str:
-        return f"{self.architecture}.{key}"
 
 
 def _or_required(default: _D | None) -> _D | Required:

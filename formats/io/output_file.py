@@ -19,6 +19,18 @@ weights that are mapped from it are read a sixth faster than from pages of 4 KiB
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Raise SharkpackError unless `path` is a file that can be made or, with `overwrite`, replaced."""
+    if path.is_dir():
+        raise SharkpackError(f"output {path} is a directory; give the name of a file with -o")
+    if path.exists() and not path.is_file():
+        raise SharkpackError(f"output {path} is a device or a pipe; give the name of a file with -o")
+    if not path.parent.is_dir():
+        raise SharkpackError(f"folder {path.parent} does not exist; make it first, or choose another with -o")
+    if path.exists() and not overwrite:
+        raise SharkpackError(f"output {path} exists; choose another name with -o, or replace it with --force")
+
+
 class OutputFile:
     """Written under a temporary name, seen under `path` only after `publish`; `discard` is safe at any time.
 
@@ -31,7 +43,7 @@ class OutputFile:
         self._announced = 0
         self._block = bytearray(_BLOCK)
         self._written = self._staged = 0
-        self._refuse_existing()
+        check_output(path, overwrite=overwrite)
         self._temporary = path.with_name(f".sharkpack-{secrets.token_hex(8)}.partial")
         with self._os_errors():
             self._file = self._open_temporary()
@@ -70,7 +82,7 @@ class OutputFile:
         with self._os_errors():
             os.fsync(self._file.fileno())
             self._file.close()
-            self._refuse_existing()
+            check_output(self._path, overwrite=self._overwrite)
             self._temporary.replace(self._path)
             _sync_folder(self._path.parent)
 
@@ -93,16 +105,6 @@ class OutputFile:
                 count = self._file.write(left)
                 self._announced -= count
                 left = left[count:]
-
-    def _refuse_existing(self) -> None:
-        if self._path.is_dir():
-            raise SharkpackError(f"{self._path} is a folder; name a file to write")
-        if self._path.exists() and not self._path.is_file():
-            raise SharkpackError(
-                f"{self._path} is a device or a pipe, which a file would replace; name a file to write"
-            )
-        if self._path.exists() and not self._overwrite:
-            raise SharkpackError(f"{self._path} exists already; name another file, or ask to overwrite it")
 
     def _free_space(self) -> int:
         with self._os_errors():

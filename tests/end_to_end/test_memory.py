@@ -22,20 +22,21 @@ NARROW = LargeModel(layers=1, dim=512, ffn=512, heads=8, kv_heads=2, vocabulary=
 # Packs a quantised model's parameters without tracing or compiling it: that is tried on the large one.
 PACK = """
 import io, sys
+from functools import partial
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import make_plan
-from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
-from sharkpack.bundler.sources import open_source
+from sharkpack.bundler.pipeline.prepare import prepare
+from sharkpack.bundler.quantize import QuantizeOptions
+from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 
 class Nowhere:
     def write(self, data): pass
     def advance(self, count): pass
 
-with open_source(sys.argv[1]) as source:
-    view = quantize_source(source, QuantizeOptions(scheme=sys.argv[2])).model
-    plan = make_plan(view, BuildOptions(source=sys.argv[1]))
-    write_parameters(plan.parameters, Nowhere(), plan.model, view, Nowhere())
+planner, quantize = partial(make_plan, options=BuildOptions(source=sys.argv[1])), QuantizeOptions(scheme=sys.argv[2])
+with prepare(sys.argv[1], planner, SilentProgress(), quantize=quantize) as made:
+    write_parameters(made.plan.parameters, Nowhere(), made.plan.model, made.source, Nowhere())
 """
 
 

@@ -12,7 +12,7 @@ from sharkpack.bundler.convert import ConvertOptions, convert_model
 from sharkpack.bundler.convert.gguf_tensors import halves_to_neighbours
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import make_plan
-from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
+from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.sources import TokenizerSource, open_source
 from sharkpack.bundler.tokenizer import tokenizer_of
 from sharkpack.cli.support.progress import SilentProgress
@@ -21,6 +21,7 @@ from sharkpack.formats.model_files.gguf import GGUFFile
 from sharkpack.formats.model_files.irpa import read_irpa_index
 from sharkpack.formats.quant import dequantize
 from sharkpack.templates.layers.rope import neighbours_to_halves
+from tests.bundler.quantize.models import quantized_source
 from tests.checkpoints import write_checkpoint_of
 from tests.sentencepiece_files import sentencepiece_model
 from tests.tiny_checkpoints import edit_json
@@ -47,7 +48,7 @@ def test_a_quantised_file_has_the_bytes_that_the_view_has(tmp_path: Path, scheme
     source = write_tiny_gguf(tmp_path / "tiny.gguf", "llama", "F16", dim=256, ffn=512, head_dim=64)
     path = convert(source, tmp_path / "made.gguf", scheme)
     with open_source(str(source)) as opened, GGUFFile.open(path) as file:
-        view = quantize_source(opened, QuantizeOptions(scheme=scheme)).model
+        view = quantized_source(opened, QuantizeOptions(scheme=scheme)).model
         assert {name: each.type_name for name, each in file.tensors.items()} == {
             name: each.type_name for name, each in view.tensors.items()
         }

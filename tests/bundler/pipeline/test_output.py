@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from sharkpack.bundler.options import BuildOptions
-from sharkpack.bundler.pipeline.output import default_output, output_file
+from sharkpack.bundler.pipeline.output import OutputPath, default_output
 from sharkpack.formats.errors import SharkpackError
 
 
@@ -18,8 +17,10 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def _output(source: Path, **options: Any) -> Path:
-    return output_file(BuildOptions(source=str(source), **options))
+def _output(source: Path, *, output: Path | None = None, force: bool = False) -> Path:
+    made = OutputPath(path=output or default_output(str(source)), overwrite=force)
+    made.check(str(source))
+    return made.path
 
 
 def _refusal(source: Path, **options: Any) -> str:

@@ -10,6 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sharkpack.bundler.quantize import QuantizedSource, QuantizeOptions, plan_quantization
+from sharkpack.bundler.sources import SourceModel
+from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.model_files.gguf import GGUFFile
 from tests.tiny_models import write_tiny_gguf
 
@@ -28,6 +31,11 @@ SCHEMES = (
 
 def write_model(folder: Path, name: str) -> Path:
     return write_tiny_gguf(folder / f"{name}.gguf", "llama", "F16", **MODELS[name])
+
+
+def quantized_source(source: SourceModel, options: QuantizeOptions) -> QuantizedSource:
+    """`source` as the options ask for it; nobody sees the progress of a measurement."""
+    return plan_quantization(source, options).apply(SilentProgress().step)
 
 
 def _recorded(tool: str, source: Path, scheme: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from sharkpack.bundler.quantize import QuantizeOptions, importance, quantize_source
+from sharkpack.bundler.quantize import QuantizeOptions, importance, plan_quantization
 from sharkpack.bundler.quantize.importance import LENGTH, SEQUENCES, measure_importance
 from sharkpack.bundler.quantize.inputs import Inputs
 from sharkpack.bundler.quantize.mixture import is_quantized
@@ -108,8 +108,7 @@ def test_an_expert_that_saw_nothing_has_the_mean_of_the_others() -> None:
 
 def test_weights_are_weighed_by_what_was_measured(tmp_path: Path) -> None:
     with open_source(str(write_tiny_gguf(tmp_path / "tiny.gguf", "qwen2", "F16"))) as source:
-        quantized = quantize_source(source, QuantizeOptions(scheme="q8_0", measure=True))
-        quantized.measure(Steps())
+        quantized = plan_quantization(source, QuantizeOptions(scheme="q8_0", measure=True)).apply(Steps())
         tensor = source.tensor(DOWN)
         values = dequantize(tensor.type_name, tensor.read(), tensor.shape)
         means = measure_importance(source, Steps())[DOWN]
@@ -125,7 +124,7 @@ def test_weights_are_weighed_by_what_was_measured(tmp_path: Path) -> None:
 def test_floats_need_no_measuring(scheme: str, tmp_path: Path) -> None:
     with open_source(str(write_tiny_gguf(tmp_path / "tiny.gguf", quantization="F16"))) as source:
         steps = Steps()
-        quantize_source(source, QuantizeOptions(scheme=scheme, measure=True)).measure(steps)
+        plan_quantization(source, QuantizeOptions(scheme=scheme, measure=True)).apply(steps)
         assert steps.totals == {}
 
 
@@ -142,7 +141,7 @@ def test_a_model_that_overflows_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", quantization="F16", metadata={"general.architecture": "gpt5"})
     with open_source(str(path)) as source, pytest.raises(SharkpackError) as caught:
-        quantize_source(source, QuantizeOptions(scheme="q8_0", measure=True)).measure(Steps())
+        plan_quantization(source, QuantizeOptions(scheme="q8_0", measure=True)).apply(Steps())
     message = str(caught.value)
     assert message.startswith(f"{path}: to measure what matters in its weights the model has to be run, and cannot be:")
     assert "architecture 'gpt5' is not supported" in message

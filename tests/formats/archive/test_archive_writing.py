@@ -38,7 +38,7 @@ def test_source_date_epoch_that_zip_cannot_say(tmp_path: Path, monkeypatch: pyte
 def test_existing_output_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.shark"
     path.write_bytes(b"precious")
-    with pytest.raises(SharkpackError, match="exists already"):
+    with pytest.raises(SharkpackError, match="exists; choose another"):
         sample_bundle.write_sample_bundle(path)
     assert path.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [path]
@@ -49,7 +49,7 @@ def test_output_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     archive = ArchiveWriter(path).__enter__()
     add_all(archive)
     path.write_bytes(b"precious")
-    with pytest.raises(SharkpackError, match="exists already"):
+    with pytest.raises(SharkpackError, match="exists; choose another"):
         archive.__exit__(None, None, None)
     assert path.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [path]
@@ -63,7 +63,7 @@ def test_overwrite_replaces(tmp_path: Path) -> None:
 
 
 def test_folder_as_output_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SharkpackError, match="is a folder"):
+    with pytest.raises(SharkpackError, match="is a directory"):
         sample_bundle.write_sample_bundle(tmp_path, overwrite=True)
 
 
@@ -75,7 +75,7 @@ def test_pipe_as_output_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SharkpackError, match=r"nowhere/x\.shark: cannot write: No such file or directory"):
+    with pytest.raises(SharkpackError, match=r"^folder .*nowhere does not exist; make it first"):
         sample_bundle.write_sample_bundle(tmp_path / "nowhere" / "x.shark")
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from sharkpack.bundler.quantize import QuantizeOptions, quantize_source
+from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.sources import open_source
 from sharkpack.formats.errors import SharkpackError
+from tests.bundler.quantize.models import quantized_source
 
 SOUND = """
+from tests.bundler.quantize.models import quantized_source
 from tests.bundler.sources.program.programs import program
 import torch
 def make(): return program()
@@ -52,7 +54,7 @@ def test_what_a_program_is_as_a_source(path: Path) -> None:
         assert source.integer("context_length") == 64
         assert {name: tensor.shape for name, tensor in source.tensors.items()} == {"embedding": (256, 4)}
         with pytest.raises(SharkpackError, match="leave out --quantize"):
-            quantize_source(source, QuantizeOptions(scheme="q8_0"))
+            quantized_source(source, QuantizeOptions(scheme="q8_0"))
 
 
 @pytest.mark.parametrize(
