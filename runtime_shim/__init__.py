@@ -1,6 +1,7 @@
-"""Archive -> device -> engine -> tokens. Imports iree.runtime, numpy, tokenizers, jinja2 and sharkpack.formats only.
+"""The public API: a bundle, opened on a device of this machine, that turns prompts into text.
 
-Names load when first used, so that `import sharkpack.runtime_shim` costs nothing and start-up pays for what it runs.
+Imports iree.runtime, numpy, tokenizers, jinja2 and sharkpack.formats only. Names load when first used, so that
+`import sharkpack.runtime_shim` costs nothing and start-up pays for what it runs.
 """
 
 import importlib
@@ -12,37 +13,69 @@ if TYPE_CHECKING:
     from sharkpack.runtime_shim.engine.engine import Engine
     from sharkpack.runtime_shim.engine.generation import Completion, Generation
     from sharkpack.runtime_shim.engine.sampling import Sampling
+    from sharkpack.runtime_shim.errors import (
+        BundleDamagedError,
+        BundleError,
+        BundleUnsupportedError,
+        CacheFullError,
+        ContextExceededError,
+        DeviceFailedError,
+        EngineClosedError,
+        NoDeviceError,
+        RequestError,
+        SharkpackError,
+    )
 
 __all__ = [
     "Bundle",
+    "BundleDamagedError",
+    "BundleError",
+    "BundleUnsupportedError",
+    "CacheFullError",
     "Completion",
+    "ContextExceededError",
     "Device",
+    "DeviceFailedError",
     "Engine",
+    "EngineClosedError",
     "Generation",
     "Machine",
+    "NoDeviceError",
     "Rejection",
+    "RequestError",
     "Sampling",
     "Selection",
+    "SharkpackError",
     "devices",
     "select",
 ]
 
 _HOME = {
-    "Bundle": "bundle.bundle",
-    "Completion": "engine.generation",
-    "Device": "device.selection",
-    "Engine": "engine.engine",
-    "Generation": "engine.generation",
-    "Machine": "device.selection",
-    "Rejection": "device.selection",
-    "Sampling": "engine.sampling",
-    "Selection": "device.selection",
-    "devices": "device.selection",
-    "select": "device.selection",
+    "Bundle": "sharkpack.runtime_shim.bundle.bundle",
+    "Device": "sharkpack.runtime_shim.device.selection",
+    "Machine": "sharkpack.runtime_shim.device.selection",
+    "Rejection": "sharkpack.runtime_shim.device.selection",
+    "Selection": "sharkpack.runtime_shim.device.selection",
+    "devices": "sharkpack.runtime_shim.device.selection",
+    "select": "sharkpack.runtime_shim.device.selection",
+    "Engine": "sharkpack.runtime_shim.engine.engine",
+    "Completion": "sharkpack.runtime_shim.engine.generation",
+    "Generation": "sharkpack.runtime_shim.engine.generation",
+    "Sampling": "sharkpack.runtime_shim.engine.sampling",
+    "BundleDamagedError": "sharkpack.runtime_shim.errors",
+    "BundleError": "sharkpack.runtime_shim.errors",
+    "BundleUnsupportedError": "sharkpack.runtime_shim.errors",
+    "CacheFullError": "sharkpack.runtime_shim.errors",
+    "ContextExceededError": "sharkpack.runtime_shim.errors",
+    "DeviceFailedError": "sharkpack.runtime_shim.errors",
+    "EngineClosedError": "sharkpack.runtime_shim.errors",
+    "NoDeviceError": "sharkpack.runtime_shim.errors",
+    "RequestError": "sharkpack.runtime_shim.errors",
+    "SharkpackError": "sharkpack.runtime_shim.errors",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name]), name)

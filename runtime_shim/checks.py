@@ -4,7 +4,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import RequestError
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
@@ -12,9 +12,9 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise SharkpackError(f"{name} is {value!r}: expected a whole number") from None
+        raise RequestError(f"{name} is {value!r}: expected a whole number") from None
     if least is not None and number < least:
-        raise SharkpackError(f"{name} is {number}: expected {least} or more")
+        raise RequestError(f"{name} is {number}: expected {least} or more")
     return number
 
 
@@ -22,5 +22,5 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     """`value`, a string or several, as several."""
     found = (value,) if isinstance(value, str) or not isinstance(value, Sequence) else tuple(value)
     if not all(isinstance(each, str) for each in found):
-        raise SharkpackError(f"{name} is {value!r}: expected a string, or a list of strings")
+        raise RequestError(f"{name} is {value!r}: expected a string, or a list of strings")
     return found

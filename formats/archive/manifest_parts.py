@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sharkpack.formats.archive.member_path import check_member_path
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.errors import BundleUnsupportedError, SharkpackError
 from sharkpack.formats.io.json_values import JsonObject
 
 FORMAT_MAJOR, FORMAT_MINOR = 1, 0
@@ -26,14 +26,16 @@ class Format:
     def read(cls, node: JsonObject) -> "Format":
         major, minor = node.integer("major"), node.integer("minor")
         if major != FORMAT_MAJOR:
-            raise SharkpackError(
+            raise BundleUnsupportedError(
                 f"format version {major}.{minor}; this sharkpack reads version {FORMAT_MAJOR}: "
                 + ("upgrade sharkpack" if major > FORMAT_MAJOR else "build the bundle again")
             )
         features = node.texts("required_features")
         for feature in features:
             if feature not in KNOWN_FEATURES:
-                raise SharkpackError(f"the bundle needs the feature {feature!r}, unknown here: upgrade sharkpack")
+                raise BundleUnsupportedError(
+                    f"the bundle needs the feature {feature!r}, unknown here: upgrade sharkpack"
+                )
         return cls(major=major, minor=minor, required_features=features)
 
 

@@ -18,7 +18,7 @@ import zstandard
 
 from sharkpack.formats.archive import zip_records
 from sharkpack.formats.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, Member
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.errors import BundleDamagedError, BundleError, SharkpackError
 from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.irpa import read_irpa_index
 
@@ -44,7 +44,7 @@ class Archive:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Archive":
-        """Map `path` and check it; raise SharkpackError, one sentence that names `path`, if anything is wrong."""
+        """Map `path` and check it; raise BundleError, one sentence that names `path`, if anything is wrong."""
         mapping = _map(Path(path))
         try:
             with memoryview(mapping) as view:
@@ -54,7 +54,7 @@ class Archive:
         except SharkpackError as error:
             with contextlib.suppress(BufferError):  # the traceback may still hold views
                 mapping.close()
-            raise SharkpackError(f"{path}: {one_line(str(error))}") from error
+            raise _kind_of(error)(f"{path}: {one_line(str(error))}") from error
         return cls(Path(path), mapping, manifest, {record.path: record.crc32 for record in records})
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Archive:
         try:
             return self.members[path]
         except KeyError:
-            raise SharkpackError(f"{self.path}: no member {path!r}") from None
+            raise BundleDamagedError(f"{self.path}: no member {path!r}") from None
 
     def file_offset(self, path: str) -> int:
         """Where in the file a member's data begins, in bytes."""
@@ -85,7 +85,7 @@ class Archive:
         """A member's bytes as they lie in the file: read-only, not copied, not verified."""
         member = self.member(path)
         if self.mmap.closed:
-            raise SharkpackError(f"{self.path}: it has been closed: open it again")
+            raise BundleError(f"{self.path}: it has been closed: open it again")
         return memoryview(self.mmap)[member.offset : member.offset + member.size]
 
     def read(self, path: str) -> bytes:
@@ -93,7 +93,7 @@ class Archive:
         member = self.member(path)
         with self.view(path) as view:
             if hashlib.sha256(view).hexdigest() != member.sha256:
-                raise SharkpackError(
+                raise BundleDamagedError(
                     f"{self.path}: member {path!r} is damaged: its SHA-256 differs; get the file again"
                 )
             content = bytes(view) if member.content_size is None else self._decompress(member, view)
@@ -125,7 +125,7 @@ class Archive:
             try:
                 index = read_irpa_index(view)
             except SharkpackError as error:
-                raise SharkpackError(f"{self.path}: {path}: {one_line(str(error))}") from error
+                raise BundleDamagedError(f"{self.path}: {path}: {one_line(str(error))}") from error
         return {name: (base + offset, nbytes) for name, (offset, nbytes) in index.items()}
 
     def _verify_hashes(self, member: Member, view: memoryview, progress: Callable[[int], None]) -> None:
@@ -136,7 +136,7 @@ class Archive:
             crc32 = zlib.crc32(piece, crc32)
             progress(len(piece))
         if sha256.hexdigest() != member.sha256 or crc32 != self._crc32s[member.path]:
-            raise SharkpackError(
+            raise BundleDamagedError(
                 f"{self.path}: member {member.path!r} is damaged: its hash differs; get the file again"
             )
 
@@ -145,26 +145,31 @@ class Archive:
         try:
             # The declared size, which the manifest caps, has to be the frame's own: the decoder allocates no more.
             if zstandard.get_frame_parameters(view).content_size != member.content_size:
-                raise SharkpackError(fault)
+                raise BundleDamagedError(fault)
             decoder = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
             return decoder.decompress(view, allow_extra_data=False)
         except zstandard.ZstdError as error:
-            raise SharkpackError(f"{fault}: {error}") from error
+            raise BundleDamagedError(f"{fault}: {error}") from error
+
+
+def _kind_of(error: SharkpackError) -> type[BundleError]:
+    """The class of an error met while reading: what does not say otherwise is damage."""
+    return type(error) if isinstance(error, BundleError) else BundleDamagedError
 
 
 def _map(path: Path) -> mmap.mmap:
     if _PROGRAM.fullmatch(path.name):
-        raise SharkpackError(f"{path} is a program, not a sharkpack bundle; make a bundle of it with 'sharkpack build'")
+        raise BundleError(f"{path} is a program, not a sharkpack bundle; make a bundle of it with 'sharkpack build'")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # before opening: that of a pipe would wait for its other end
-            raise SharkpackError(f"{path} is not a regular file; a bundle is mapped, which needs one")
+            raise BundleError(f"{path} is not a regular file; a bundle is mapped, which needs one")
         if status.st_size == 0:
-            raise SharkpackError(f"{path} is empty; get or build the bundle again")
+            raise BundleError(f"{path} is empty; get or build the bundle again")
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise SharkpackError(f"{path}: cannot open: {error.strerror or error}") from error
+        raise BundleError(f"{path}: cannot open: {error.strerror or error}") from error
 
 
 def _check_start(view: memoryview) -> None:
@@ -173,26 +178,26 @@ def _check_start(view: memoryview) -> None:
     if start == expected:
         return
     if expected.startswith(start):
-        raise SharkpackError(f"the file is cut short: {len(view)} bytes; get or build it again")
+        raise BundleDamagedError(f"the file is cut short: {len(view)} bytes; get or build it again")
     found = _OTHER_FILES.get(start[:4], f"something that starts with {start[:4]!r}")
     hint = "; make a bundle of it with 'sharkpack build'" if start[:4] == b"GGUF" else ""
-    raise SharkpackError(f"this is {found}, not a sharkpack bundle{hint}")
+    raise BundleError(f"this is {found}, not a sharkpack bundle{hint}")
 
 
 def _read_manifest(view: memoryview, records: list[zip_records.Record]) -> Manifest:
     last = records[-1]
     if last.path != MANIFEST_PATH:
-        raise SharkpackError(f"the last member is {last.path!r}, not {MANIFEST_PATH!r}")
+        raise BundleDamagedError(f"the last member is {last.path!r}, not {MANIFEST_PATH!r}")
     if last.size > MAX_MANIFEST_BYTES:
-        raise SharkpackError(f"the manifest has {last.size} bytes; at most {MAX_MANIFEST_BYTES} are allowed")
+        raise BundleDamagedError(f"the manifest has {last.size} bytes; at most {MAX_MANIFEST_BYTES} are allowed")
     data = bytes(view[last.data_offset : last.end])
     if zlib.crc32(data) != last.crc32:
-        raise SharkpackError("the manifest is damaged: its CRC-32 differs; get the file again")
+        raise BundleDamagedError("the manifest is damaged: its CRC-32 differs; get the file again")
     try:
         manifest = Manifest.from_json(data)
     except SharkpackError as error:
-        raise SharkpackError(f"bad manifest: {error}") from error
+        raise _kind_of(error)(f"bad manifest: {error}") from error
     listed = [(member.path, member.offset, member.size) for member in manifest.members]
     if listed != [(record.path, record.data_offset, record.size) for record in records[:-1]]:
-        raise SharkpackError("the manifest lists other members, offsets or sizes than the archive has")
+        raise BundleDamagedError("the manifest lists other members, offsets or sizes than the archive has")
     return manifest

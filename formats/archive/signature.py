@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.errors import BundleUnsupportedError
 from sharkpack.formats.io.json_values import JsonObject
 
 ABI_VERSION = 1
@@ -69,7 +69,7 @@ class Signature:
         """Raise SharkpackError for another ABI version, or values that contradict each other."""
         version = node.integer("version")
         if version != ABI_VERSION:
-            raise SharkpackError(
+            raise BundleUnsupportedError(
                 f"program ABI version {version}; this sharkpack calls version {ABI_VERSION}: "
                 + ("upgrade sharkpack" if version > ABI_VERSION else "build the bundle again")
             )

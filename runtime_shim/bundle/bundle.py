@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from sharkpack.formats.archive.manifest import Manifest
 from sharkpack.formats.archive.reader import Archive
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.device.memory import give_back_freed_memory
 from sharkpack.runtime_shim.device.selection import Selection, select
+from sharkpack.runtime_shim.errors import BundleDamagedError, BundleUnsupportedError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,7 +78,7 @@ def _load_tokenizer(archive: Archive) -> "Tokenizer":
     try:
         tokenizer: Tokenizer = Tokenizer.from_buffer(archive.read(path))
     except ValueError as error:  # what tokenizers raises for a file that it cannot read
-        raise SharkpackError(f"{path} is not a tokenizer that this version can load: {error}") from error
+        raise BundleUnsupportedError(f"{path} is not a tokenizer that this version can load: {error}") from error
     give_back_freed_memory()
     return tokenizer
 
@@ -87,4 +87,4 @@ def _text(data: bytes, path: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SharkpackError(f"{path} is not UTF-8: {error}") from error
+        raise BundleDamagedError(f"{path} is not UTF-8: {error}") from error

@@ -4,7 +4,7 @@ import ctypes
 import os
 from typing import Any
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import NoDeviceError
 
 _devices: list[Any] = []
 _forked = False
@@ -19,7 +19,7 @@ def remember_device(device: Any) -> None:
 def check_process() -> None:
     """Raise SharkpackError in a process that was forked from one with an open device."""
     if is_forked():
-        raise SharkpackError(
+        raise NoDeviceError(
             "this process was forked from one that had opened an engine, whose threads are not here: "
             "open engines after forking only, or start processes by spawn"
         )

@@ -4,11 +4,11 @@ import threading
 
 import iree.runtime as rt
 
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.checks import whole_number
 from sharkpack.runtime_shim.device.cpu import host_cpu
 from sharkpack.runtime_shim.device.forking import check_process, remember_device
 from sharkpack.runtime_shim.device.selection import Selection
+from sharkpack.runtime_shim.errors import NoDeviceError, RequestError
 
 MAX_THREADS = 256
 """What local-task makes of any larger number."""
@@ -30,10 +30,10 @@ def choose_local_device(device_uri: str, threads: int | None, *, explicit: bool)
     `threads` None means one a physical core. Raises SharkpackError for a count that the device cannot have.
     """
     if threads is not None and whole_number("threads", threads, least=1) > MAX_THREADS:
-        raise SharkpackError(f"threads is {threads}: IREE runs at most {MAX_THREADS}")
+        raise RequestError(f"threads is {threads}: IREE runs at most {MAX_THREADS}")
     if device_uri == "local-sync":
         if threads not in (None, 1):
-            raise SharkpackError(f"the device local-sync has one thread, and {threads} were asked for: use local-task")
+            raise RequestError(f"the device local-sync has one thread, and {threads} were asked for: use local-task")
         return device_uri, 1
     count = threads or _task_threads or min(host_cpu().physical_cores, MAX_THREADS)
     if count == 1 and not explicit:
@@ -50,7 +50,7 @@ def open_device(device_uri: str, threads: int) -> rt.HalDevice:
         device = rt.get_device(device_uri)
     except (RuntimeError, ValueError) as error:
         reason = str(error).split("\n", 1)[0]
-        raise SharkpackError(f"the device {device_uri} does not open: {reason}") from error
+        raise NoDeviceError(f"the device {device_uri} does not open: {reason}") from error
     remember_device(device)
     return device
 
@@ -59,7 +59,7 @@ def _fix_task_threads(threads: int) -> None:
     global _task_threads
     with _lock:
         if _task_threads not in (None, threads):
-            raise SharkpackError(
+            raise RequestError(
                 f"this process already runs local-task with {_task_threads} threads and cannot have {threads} too: "
                 "use one count a process"
             )

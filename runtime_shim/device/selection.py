@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sharkpack.formats.archive.manifest import Manifest, TargetInfo
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.device.cpu import Cpu, host_cpu
+from sharkpack.runtime_shim.errors import BundleUnsupportedError, NoDeviceError, RequestError
 
 # A manifest's driver -> the devices that serve it, the usual one first.
 DEVICES_OF_DRIVER = {
@@ -114,7 +114,7 @@ def select(
     fitting = [(each, verdict) for each, verdict in verdicts if not isinstance(verdict, Rejection)]
     rejected = [verdict for _, verdict in verdicts if isinstance(verdict, Rejection)]
     if not fitting:
-        raise SharkpackError(_nothing_fits(rejected, target))
+        raise NoDeviceError(_nothing_fits(rejected, target))
     chosen, uri = fitting[0]
     rejected += [
         Rejection(target_id=each.id, reason=f"runs here, but {chosen.id} comes first") for each, _ in fitting[1:]
@@ -125,7 +125,7 @@ def select(
 def check_runtime_version(minimum: str, installed: str) -> None:
     """Refuse a bundle whose programs the installed runtime would not load."""
     if _release(installed) < _release(minimum):
-        raise SharkpackError(
+        raise BundleUnsupportedError(
             f"this bundle needs iree-base-runtime {minimum} or newer, and {installed} is installed: "
             "run `pip install --upgrade iree-base-runtime`"
         )
@@ -139,13 +139,13 @@ def _release(version: str) -> tuple[int, ...]:
 def _check_device_name(device: str) -> None:
     known = [name for names in DEVICES_OF_DRIVER.values() for name in names]
     if not isinstance(device, str) or device.partition("://")[0] not in ("auto", *known):
-        raise SharkpackError(f"unknown device {device!r}: expected auto, {', '.join(known[:-1])} or {known[-1]}")
+        raise RequestError(f"unknown device {device!r}: expected auto, {', '.join(known[:-1])} or {known[-1]}")
 
 
 def _named(targets: Iterable[TargetInfo], name: str | None) -> list[TargetInfo]:
     found = [target for target in targets if name in (None, target.id)]
     if not found:
-        raise SharkpackError(f"no target {name!r} in this bundle, which has {', '.join(each.id for each in targets)}")
+        raise RequestError(f"no target {name!r} in this bundle, which has {', '.join(each.id for each in targets)}")
     return found
 
 

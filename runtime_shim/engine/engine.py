@@ -10,7 +10,6 @@ from typing import Self
 
 import numpy as np
 
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.bundle.bundle import Bundle
 from sharkpack.runtime_shim.checks import texts, whole_number
 from sharkpack.runtime_shim.device.forking import check_process, is_forked
@@ -22,6 +21,7 @@ from sharkpack.runtime_shim.engine.sampling import Sampling
 from sharkpack.runtime_shim.engine.scheduler import Scheduler
 from sharkpack.runtime_shim.engine.scores import Scores, score_tokens
 from sharkpack.runtime_shim.engine.sequence import Request, TokenSequence
+from sharkpack.runtime_shim.errors import EngineClosedError, RequestError
 from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
 from sharkpack.runtime_shim.executor.protocol import Executor, Logits
 from sharkpack.runtime_shim.text.detokenizer import Vocabulary
@@ -120,7 +120,7 @@ class Engine:
         """
         started = time.perf_counter()
         if not isinstance(sampling, Sampling):
-            raise SharkpackError(f"sampling is {sampling!r}: expected a Sampling")
+            raise RequestError(f"sampling is {sampling!r}: expected a Sampling")
         max_tokens = whole_number("max-tokens", max_tokens, least=1)
         self._check_usable()
         transcript = self._transcript(stop)
@@ -199,7 +199,7 @@ class Engine:
         ids = check_ids(token_ids, self.bundle.manifest.signature.vocab_size)
         self._check_length(ids)
         if not 0 <= first < len(ids):
-            raise SharkpackError(f"first is {first}: expected 0 to {len(ids) - 1}, a position of the text")
+            raise RequestError(f"first is {first}: expected 0 to {len(ids) - 1}, a position of the text")
         with self._locked(), closing(self._scheduler.score(ids, first)) as parts:
             yield parts
 
@@ -244,4 +244,4 @@ class Engine:
     def _check_usable(self) -> None:
         check_process()
         if self._executor.closed:
-            raise SharkpackError("the engine is closed: open it again")
+            raise EngineClosedError("the engine is closed: open it again")

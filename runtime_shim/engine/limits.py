@@ -1,9 +1,9 @@
 """How much an engine takes, as asked or as fits the machine: tokens of a sequence and of a call, pages of the cache."""
 
 from sharkpack.formats.archive.signature import Signature
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.checks import whole_number
 from sharkpack.runtime_shim.device.memory import default_cache_pages, usable_memory
+from sharkpack.runtime_shim.errors import RequestError
 
 
 def context_length(signature: Signature, asked: int | None) -> int:
@@ -12,7 +12,7 @@ def context_length(signature: Signature, asked: int | None) -> int:
         return signature.context_length
     length = whole_number("context", asked)
     if not 1 <= length <= signature.context_length:
-        raise SharkpackError(
+        raise RequestError(
             f"context is {length}: this bundle was built for 1 to {signature.context_length} tokens; "
             "build it with a longer --context for more"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import CacheFullError
 
 
 class PagePool:
@@ -10,7 +10,7 @@ class PagePool:
 
     def __init__(self, pages: int, *, reserved: int = 1) -> None:
         if pages <= reserved:
-            raise SharkpackError(f"a cache of {pages} pages has none to use: {reserved} is reserved, so ask for more")
+            raise CacheFullError(f"a cache of {pages} pages has none to use: {reserved} is reserved, so ask for more")
         self.pages = pages
         self.capacity = pages - reserved
         # Pages that were never used follow one another: a large pool costs nothing until it is used.
@@ -26,7 +26,7 @@ class PagePool:
     def allocate(self, count: int) -> list[int]:
         """Take `count` pages. Raises SharkpackError, and takes none, when fewer are free."""
         if count > self.available:
-            raise SharkpackError(
+            raise CacheFullError(
                 f"the cache is full: {count} pages were asked for and {self.available} of {self.capacity} are free"
             )
         pages = [self._next() for _ in range(count)]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.checks import whole_number
 from sharkpack.runtime_shim.engine.top_k import Indices, Logits, draw, largest, nucleus
+from sharkpack.runtime_shim.errors import BundleDamagedError, RequestError
 
 _COLDEST = 1e-37
 """A temperature that float32 still divides by."""
@@ -58,7 +58,9 @@ class Sampler:
             logits = _penalised(logits, history[-self.sampling.repeat_window :], self.sampling.repeat_penalty)
         best = int(logits.argmax())
         if not math.isfinite(logits[best]):  # argmax finds a NaN first
-            raise SharkpackError("the program returned logits that are not finite: the bundle or its target is broken")
+            raise BundleDamagedError(
+                "the program returned logits that are not finite: the bundle or its target is broken"
+            )
         if self._random is None:
             return best
         tokens = _candidates(logits, self.sampling, float(logits[best]))
@@ -71,7 +73,7 @@ class Sampler:
 
 def _require(found: Any, name: str, holds: Callable[[float], bool], expected: str) -> None:
     if not (isinstance(found, Real) and math.isfinite(found) and holds(float(found))):
-        raise SharkpackError(f"{name} is {found}: expected {expected}")
+        raise RequestError(f"{name} is {found}: expected {expected}")
 
 
 def _penalised(logits: Logits, recent: list[int], penalty: float) -> Logits:

@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.engine.pages import PagePool
 from sharkpack.runtime_shim.engine.sequence import SequenceStatus, TokenSequence
+from sharkpack.runtime_shim.errors import CacheFullError, SharkpackError
 from sharkpack.runtime_shim.executor.protocol import Entry, Executor, Logits, SequenceChunk
 
 
@@ -46,7 +46,7 @@ class Scheduler:
         request = sequence.request
         longest = min(len(request.prompt_ids) + request.max_tokens, self._context_length)
         if self._pages_for(longest) > self._pool.capacity:
-            raise SharkpackError(
+            raise CacheFullError(
                 f"{longest} tokens need {self._pages_for(longest)} pages and the cache has {self._pool.capacity}: "
                 "ask for more cache pages or fewer tokens"
             )

@@ -10,7 +10,7 @@ import iree.runtime as rt
 import numpy as np
 import numpy.typing as npt
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import RequestError
 from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 
 Int64Array = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ class Arguments:
         """
         width = max([len(row.tokens) for row in rows])
         if batch * width > self._max_tokens:
-            raise SharkpackError(
+            raise RequestError(
                 f"a call computes at most {self._max_tokens} tokens, padding included, and this is {batch * width}"
             )
         page_width = self._page_width(max([len(row.pages) for row in rows]))

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from sharkpack.formats.archive.manifest import Signature, TargetInfo
 from sharkpack.formats.archive.reader import Archive
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.device.memory import use_huge_pages
+from sharkpack.runtime_shim.errors import BundleDamagedError, BundleUnsupportedError, CacheFullError, DeviceFailedError
 from sharkpack.runtime_shim.executor.arguments import Arguments
 from sharkpack.runtime_shim.executor.loading import load_modules
 from sharkpack.runtime_shim.executor.protocol import Entry, Logits, SequenceChunk, check_chunks
@@ -111,7 +111,7 @@ class _Native:
             self._context: Any = rt.VmContext(self._instance, self._modules)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
-            raise SharkpackError(f"{target.path} does not load: {reason}") from error
+            raise BundleUnsupportedError(f"{target.path} does not load: {reason}") from error
         self._find_functions(archive.manifest.signature, target)
         self._mapper = WeightPrefetcher(archive) if target.driver == "local" else None
         self._patience = SchedBatch() if target.driver == "local" else nullcontext()
@@ -127,7 +127,7 @@ class _Native:
                 nbytes,
             )
         except (RuntimeError, MemoryError, TypeError) as error:  # TypeError: more than 64 bits of bytes
-            raise SharkpackError(
+            raise CacheFullError(
                 f"no memory for a cache of {nbytes >> 20} MiB: ask for fewer pages or less context"
             ) from error
         if self._mapper is not None:
@@ -150,7 +150,7 @@ class _Native:
     def invoke_head(self) -> Logits:
         """The head, on what the layers made of each token of the prefill before."""
         if HEAD not in self._functions:
-            raise SharkpackError("this bundle's program gives no logits but the last token's: build it again")
+            raise BundleUnsupportedError("this bundle's program gives no logits but the last token's: build it again")
         return self._read(self._call(HEAD, self._hidden))
 
     def run(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -176,7 +176,7 @@ class _Native:
             with self._patience:
                 self._context.invoke(self._functions[name], inputs, outputs)
         except RuntimeError as error:
-            raise SharkpackError(f"{name} failed: {' '.join(str(error).split())}") from error
+            raise DeviceFailedError(f"{name} failed: {' '.join(str(error).split())}") from error
         return outputs
 
     def _read(self, outputs: Any) -> Logits:
@@ -199,12 +199,12 @@ class _Native:
     def _find_functions(self, signature: Signature, target: TargetInfo) -> None:
         module = self._modules[-1]
         if module.name != signature.module:
-            raise SharkpackError(f"{target.path} is the module {module.name!r}: expected {signature.module!r}")
+            raise BundleDamagedError(f"{target.path} is the module {module.name!r}: expected {signature.module!r}")
         for size in signature.batch_sizes:
             for name in (f"prefill_bs{size}", f"decode_bs{size}"):
                 function = module.lookup_function(name)
                 if function is None:
-                    raise SharkpackError(f"{target.path} has no function {name}, which the manifest promises")
+                    raise BundleDamagedError(f"{target.path} has no function {name}, which the manifest promises")
                 self._functions[name] = function
         head = module.lookup_function(HEAD)
         if head is not None:

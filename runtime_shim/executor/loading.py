@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sharkpack.formats.archive.manifest import TargetInfo
 from sharkpack.formats.archive.reader import Archive
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import BundleDamagedError
 
 _lent: list[Any] = []
 """What IREE was given for memory, one small object a load, kept for good: see `lend`."""
@@ -64,6 +64,6 @@ def _parameter_providers(archive: Archive, handle: rt.FileHandle) -> list[rt.Par
 def _check_hash(archive: Archive, path: str, code: memoryview) -> None:
     """Code is run as it is, so its hash is checked each time; weights can only be wrong, and `verify` is for them."""
     if hashlib.sha256(code).hexdigest() != archive.member(path).sha256:
-        raise SharkpackError(
+        raise BundleDamagedError(
             f"{archive.path}: member {path!r} is damaged: its SHA-256 differs; get or build the bundle again"
         )

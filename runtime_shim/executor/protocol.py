@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sharkpack.formats.archive.signature import Signature
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import EngineClosedError, RequestError
 
 Entry = Literal["prefill", "decode"]
 Logits = npt.NDArray[np.float32]
@@ -75,17 +75,17 @@ def check_chunks(executor: Executor, chunks: Sequence[SequenceChunk]) -> None:
     """
     signature = executor.signature
     if executor.closed:
-        raise SharkpackError("the engine is closed")
+        raise EngineClosedError("the engine is closed")
     if len(chunks) > max(signature.batch_sizes):
-        raise SharkpackError(f"{len(chunks)} sequences and the largest batch is {max(signature.batch_sizes)}")
+        raise RequestError(f"{len(chunks)} sequences and the largest batch is {max(signature.batch_sizes)}")
     for tokens, start, pages in chunks:
         if not tokens:
-            raise SharkpackError("a chunk has no tokens")
+            raise RequestError("a chunk has no tokens")
         if start < 0:
-            raise SharkpackError(f"the position {start} is before the beginning")
+            raise RequestError(f"the position {start} is before the beginning")
         if start + len(tokens) > len(pages) * signature.page_size:
-            raise SharkpackError(f"{len(pages)} pages do not hold {start} + {len(tokens)} tokens")
+            raise RequestError(f"{len(pages)} pages do not hold {start} + {len(tokens)} tokens")
         if min(pages) < 0 or max(pages) >= executor.cache_pages:
-            raise SharkpackError(f"a page id is outside the cache of {executor.cache_pages} pages")
+            raise RequestError(f"a page id is outside the cache of {executor.cache_pages} pages")
         if min(tokens) < 0 or max(tokens) >= signature.vocab_size:
-            raise SharkpackError(f"a token id is outside the vocabulary of {signature.vocab_size}")
+            raise RequestError(f"a token id is outside the vocabulary of {signature.vocab_size}")

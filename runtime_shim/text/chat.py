@@ -9,7 +9,7 @@ from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import BundleUnsupportedError, RequestError
 from sharkpack.runtime_shim.text.template_sandbox import TemplateSandbox, new_budget
 
 Message = Mapping[str, Any]
@@ -42,7 +42,7 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source)
         except _FAULTS as error:
-            raise SharkpackError(f"the bundle's chat template is not valid: {_one_line(error)}") from error
+            raise BundleUnsupportedError(f"the bundle's chat template is not valid: {_one_line(error)}") from error
 
     def render(
         self,
@@ -63,7 +63,7 @@ class ChatTemplate:
             with new_budget():
                 return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **values)
         except _FAULTS as error:
-            raise SharkpackError(f"the bundle's chat template refuses these messages: {_one_line(error)}") from error
+            raise RequestError(f"the bundle's chat template refuses these messages: {_one_line(error)}") from error
 
 
 def _to_json(

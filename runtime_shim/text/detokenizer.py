@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import BundleUnsupportedError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -99,12 +99,16 @@ def _decoder_rules(decoder: Any) -> tuple[bool, list[tuple[str, str]], bool]:
         return True, [], False
     if replacements and not set(kinds) - {"Replace", "Metaspace", "ByteFallback", "Fuse", "Strip"}:
         return False, replacements, "ByteFallback" in kinds
-    raise SharkpackError(f"the bundle's tokenizer has a decoder that this version does not know: {', '.join(kinds)}")
+    raise BundleUnsupportedError(
+        f"the bundle's tokenizer has a decoder that this version does not know: {', '.join(kinds)}"
+    )
 
 
 def _replacement(step: dict[str, Any]) -> tuple[str, str]:
     if step["type"] == "Metaspace":
         return step["replacement"], " "
     if "String" not in step["pattern"]:
-        raise SharkpackError("the bundle's tokenizer has a decoder that this version does not know: Replace by a regex")
+        raise BundleUnsupportedError(
+            "the bundle's tokenizer has a decoder that this version does not know: Replace by a regex"
+        )
     return step["pattern"]["String"], step["content"]

@@ -4,8 +4,8 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.bundle.bundle import Bundle
+from sharkpack.runtime_shim.errors import ContextExceededError, RequestError
 
 _KINDS = "a prompt is text, a list of token ids or a list of messages"
 
@@ -17,9 +17,9 @@ def encode_prompt(bundle: Bundle, prompt: Prompt, *, raw: bool) -> tuple[int, ..
     unless `raw` or the bundle has none. Raises SharkpackError for an empty prompt and for ids outside the vocabulary.
     """
     if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__len__"):
-        raise SharkpackError(_KINDS)
+        raise RequestError(_KINDS)
     if len(prompt) == 0:
-        raise SharkpackError("the prompt is empty: give at least one character")
+        raise RequestError("the prompt is empty: give at least one character")
     if isinstance(prompt, str):
         return _encode_text(bundle, prompt, raw)
     if isinstance(prompt[0], Mapping):
@@ -32,12 +32,12 @@ def check_ids(prompt: Sequence[Any], vocab_size: int) -> tuple[int, ...]:
     try:
         ids = tuple(operator.index(token) for token in prompt)
     except TypeError as error:
-        raise SharkpackError(_KINDS) from error
+        raise RequestError(_KINDS) from error
     if not ids:
-        raise SharkpackError("the prompt is empty: give at least one token")
+        raise RequestError("the prompt is empty: give at least one token")
     wrong = next((token for token in ids if not 0 <= token < vocab_size), None)
     if wrong is not None:
-        raise SharkpackError(f"the token id {wrong} is outside the vocabulary of {vocab_size}")
+        raise RequestError(f"the token id {wrong} is outside the vocabulary of {vocab_size}")
     return ids
 
 
@@ -48,8 +48,10 @@ def check_length(tokens: int, context_length: int, built: int) -> None:
     longer = (
         f"ask for a longer context, up to {built}" if tokens <= built else "build the bundle with a longer --context"
     )
-    raise SharkpackError(
-        f"the prompt is {tokens} tokens and the context {context_length}: shorten the prompt, or {longer}"
+    raise ContextExceededError(
+        f"the prompt is {tokens} tokens and the context {context_length}: shorten the prompt, or {longer}",
+        tokens,
+        context_length,
     )
 
 
@@ -62,7 +64,7 @@ def _encode_text(bundle: Bundle, text: str, raw: bool) -> tuple[int, ...]:
 def _render(bundle: Bundle, messages: Sequence[Any]) -> str:
     template, tokenizer = bundle.chat_template, bundle.manifest.tokenizer
     if template is None:
-        raise SharkpackError("this bundle has no chat template: give the prompt as text")
+        raise RequestError("this bundle has no chat template: give the prompt as text")
     return template.render(messages, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
 
 
@@ -72,7 +74,7 @@ def _tokens(bundle: Bundle, text: str) -> tuple[int, ...]:
     try:
         ids: list[int] = bundle.tokenizer.encode(text, add_special_tokens=False).ids
     except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair
-        raise SharkpackError("the prompt is not valid Unicode text") from error
+        raise RequestError("the prompt is not valid Unicode text") from error
     if tokenizer.add_bos and tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id]:
         ids.insert(0, tokenizer.bos_token_id)
     return check_ids(ids, bundle.manifest.signature.vocab_size)

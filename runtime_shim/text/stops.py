@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.runtime_shim.errors import RequestError
 
 
 class StopFilter:
@@ -10,7 +10,7 @@ class StopFilter:
 
     def __init__(self, stops: Sequence[str]) -> None:
         if any(not stop for stop in stops):
-            raise SharkpackError("a stop string is empty: give at least one character")
+            raise RequestError("a stop string is empty: give at least one character")
         self._stops = tuple(stops)
         self._held = ""
         self.stopped = False

@@ -16,8 +16,8 @@ from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
 from sharkpack.formats.archive.manifest import TargetInfo
 from sharkpack.formats.archive.reader import Archive
 from sharkpack.formats.archive.signature import Signature
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.iree_tools import run_command, script
+from sharkpack.runtime_shim.errors import RequestError
 from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
 
 MODULE = "module.vmfb"
@@ -45,7 +45,7 @@ def dump_steps(program: CompiledExecutor, prompt_ids: Sequence[int], steps: int,
     """
     signature = program.signature
     if len(prompt_ids) + steps > signature.context_length:
-        raise SharkpackError(
+        raise RequestError(
             f"{len(prompt_ids)} tokens and {steps} steps are more than the context of {signature.context_length}; "
             "give a shorter prompt or fewer --steps"
         )

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.engine.engine import Engine
+from sharkpack.runtime_shim.errors import RequestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,13 @@ def plan_evaluation(engine: Engine, text: str, *, context: int | None, stride: i
     prefix = (bos,) if tokenizer.add_bos and bos is not None and encoding.ids[:1] != [bos] else ()
     length = engine.context_length if context is None else context
     if not 2 <= length <= engine.context_length:
-        raise SharkpackError(f"context is {length}: expected 2 to {engine.context_length}, as the bundle was built")
+        raise RequestError(f"context is {length}: expected 2 to {engine.context_length}, as the bundle was built")
     step = max(1, length // 2) if stride is None else stride
     if not 1 <= step < length:
-        raise SharkpackError(f"stride is {step}: expected 1 to {length - 1}, fewer than the {length} of the context")
+        raise RequestError(f"stride is {step}: expected 1 to {length - 1}, fewer than the {length} of the context")
     first = 1 - len(prefix)
     if len(encoding.ids) <= first:
-        raise SharkpackError(f"the text has {len(encoding.ids)} tokens: too few to score one")
+        raise RequestError(f"the text has {len(encoding.ids)} tokens: too few to score one")
     return EvaluationPlan(
         text=text,
         token_ids=tuple(encoding.ids),
