@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.peak_kernels import SCOPE
-from sharkpack.bundler.compile.compiler import compile_module, host_cpu
+from sharkpack.bundler.compile.compiler import compile_module
 from sharkpack.bundler.compile.targets import best_of_host
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.runtime_shim.executor.loading import lend
 
-TARGET = best_of_host(*host_cpu())
+TARGET = best_of_host(host_cpu().architecture, host_cpu().features)
 
 
 def open_device(threads: int) -> Any:

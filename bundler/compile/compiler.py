@@ -1,10 +1,7 @@
 """Runs iree-compile: linked MLIR text in, a vmfb out, with the same bytes every time. Knows flags, not models."""
 
-import functools
 import importlib.util
 import os
-import platform
-import re
 import shlex
 import shutil
 import subprocess
@@ -61,19 +58,6 @@ def _keep(log: str, text: str) -> str:
     return f"program and whole log in {folder}"
 
 
-@functools.cache
-def host_cpu() -> tuple[str, frozenset[str]]:
-    """(architecture, features in LLVM's names) of this machine, as the compiler sees it."""
-    flags = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
-    flags += ["--iree-llvmcpu-target-cpu=host", "--compile-to=flow"]
-    text = _compile("util.func public @empty() { util.return }", flags).decode()
-    listed = re.search(r'cpu_features = "([^"]*)"', text)
-    names = listed.group(1).split(",") if listed else []
-    machine = platform.machine().lower()
-    architecture = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
-    return architecture, frozenset(name[1:] for name in names if name.startswith("+"))
-
-
 class _CompilerError(Exception):
     """The compiler's diagnostics, and how it was called."""
 
@@ -89,8 +73,7 @@ def _compile(text: str, flags: Iterable[str]) -> bytes:
 
 
 def _program() -> str:
-    """Where iree-compile is: in IREE_TOOL_PATH, or in its package, which is not imported. That takes longer than to
-    ask it for this machine's CPU."""
+    """Where iree-compile is: in IREE_TOOL_PATH, or in its package, which takes longer to import than to find."""
     package = importlib.util.find_spec("iree.compiler")
     own = [] if package is None else [f"{folder}/_mlir_libs" for folder in package.submodule_search_locations or ()]
     places = [place for place in (*os.environ.get("IREE_TOOL_PATH", "").split(os.pathsep), *own) if place]

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sharkpack.bundler.compile.cache import CompileCache
-from sharkpack.bundler.compile.compiler import host_cpu
 from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.compile.targets import Target, choose_targets
 from sharkpack.bundler.model_spec import ModelSpec
@@ -19,6 +18,7 @@ from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
 from sharkpack.formats.archive.entry_points import entry_points
 from sharkpack.formats.archive.signature import CacheInfo, Signature
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan
@@ -103,7 +103,8 @@ def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCa
     if source.program is None and source.architecture not in ARCHITECTURES:
         supported = ", ".join(ARCHITECTURES)
         raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {supported}")
-    targets = choose_targets(options.targets, *host_cpu())
+    host = host_cpu()
+    targets = choose_targets(options.targets, host.architecture, host.features)
     model_options = _model_options(source, options)
     batch_sizes = _batch_sizes(source, options)
     model = _outline(source, model_options, cache)

@@ -4,8 +4,8 @@ import threading
 
 import iree.runtime as rt
 
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.runtime_shim.checks import whole_number
-from sharkpack.runtime_shim.device.cpu import host_cpu
 from sharkpack.runtime_shim.device.forking import check_process, remember_device
 from sharkpack.runtime_shim.device.selection import Selection
 from sharkpack.runtime_shim.errors import NoDeviceError, RequestError

@@ -5,7 +5,7 @@ import ctypes
 import os
 import sys
 
-from sharkpack.runtime_shim.device.control_group import memory_limit
+from sharkpack.formats.host.control_group import memory_limit
 
 HUGE_PAGE = 14
 """MADV_HUGEPAGE of Linux."""

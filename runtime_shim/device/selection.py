@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sharkpack.formats.archive.manifest import Manifest, TargetInfo
-from sharkpack.runtime_shim.device.cpu import Cpu, host_cpu
+from sharkpack.formats.host.cpu import Cpu, host_cpu
 from sharkpack.runtime_shim.errors import BundleUnsupportedError, NoDeviceError, RequestError
 
 # A manifest's driver -> the devices that serve it, the usual one first.

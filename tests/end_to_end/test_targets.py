@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.runtime_shim import Bundle, Engine
-from sharkpack.runtime_shim.device.cpu import host_cpu
 from tests.end_to_end.command_line import build, sharkpack
 from tests.end_to_end.reference import divergence, prompts_of
 from tests.tiny_models import write_tiny_gguf

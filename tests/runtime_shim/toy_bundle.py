@@ -16,9 +16,9 @@ from sharkpack.formats.archive.manifest import (
     TokenizerInfo,
 )
 from sharkpack.formats.archive.writer import ArchiveWriter
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import write_tensors
-from sharkpack.runtime_shim.device.cpu import host_cpu
 from tests.runtime_shim.toy_language import BATCH_SIZES, BOS, CONTEXT, END, PAGE_SIZE, TABLE, VOCABULARY, toy_tokenizer
 from tests.runtime_shim.toy_program import FLAGS
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sharkpack.bundler.compile.targets import TARGETS
-from sharkpack.runtime_shim.device.cpu import host_cpu
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.templates.kernels.isa import PORTABLE, Isa
 from sharkpack.templates.kernels.kernel import Kernel
 

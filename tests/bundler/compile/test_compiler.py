@@ -1,14 +1,15 @@
 """The compiler's runs: the same bytes every time, nothing of this machine in them; a failure is one line and a log."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sharkpack.bundler.compile.compiler import compile_module, flags_of, host_cpu
+from sharkpack.bundler.compile.compiler import compile_module, flags_of
 from sharkpack.bundler.compile.targets import TARGETS, best_of_host
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim.device.cpu import host_cpu as runtime_cpu
+from sharkpack.formats.host.cpu import host_cpu
 
 ADD = """
 module @module {
@@ -77,10 +78,22 @@ def test_a_compiler_of_the_users_own_is_taken(monkeypatch: pytest.MonkeyPatch, t
     assert compile_module(ADD, TARGETS["x86-64-v2"]) != b"own"
 
 
-def test_the_host_is_what_the_runtime_takes_it_for() -> None:
-    """Builder and runtime find out separately; a target chosen here must be one that the runtime accepts here."""
-    architecture, features = host_cpu()
-    runtime = runtime_cpu()
-    assert architecture == runtime.architecture
-    assert runtime.features >= set(best_of_host(architecture, features).cpu_features)
-    assert best_of_host(architecture, features) is best_of_host(architecture, runtime.features)
+def test_the_compiler_sees_the_host_as_the_probe_does() -> None:
+    """In all that targets require: so a build for the host is for what `sharkpack devices` lists."""
+    host = host_cpu()
+    here = [target for target in TARGETS.values() if target.architecture == host.architecture]
+    required = {name for target in here for name in target.cpu_features}
+    seen = _features_by_compiler()
+    assert required & seen == required & host.features
+    assert best_of_host(host.architecture, seen) is best_of_host(host.architecture, host.features)
+
+
+def _features_by_compiler() -> frozenset[str]:
+    """LLVM's names of the features that iree-compile finds here, by what it writes of a host target."""
+    flags = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
+    host = replace(
+        TARGETS["x86-64-v2"], flags=(*flags, "--iree-llvmcpu-target-cpu=host", "--compile-to=flow"), cpu_features=()
+    )
+    listed = re.search(rb'cpu_features = "([^"]*)"', compile_module("util.func public @empty() { util.return }", host))
+    assert listed is not None
+    return frozenset(name[1:] for name in listed[1].decode().split(",") if name.startswith("+"))

@@ -6,8 +6,8 @@ import pytest
 
 from sharkpack.formats.archive.manifest import Manifest, TargetInfo
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.host.cpu import Cpu
 from sharkpack.runtime_shim import Bundle, Engine
-from sharkpack.runtime_shim.device.cpu import Cpu
 from sharkpack.runtime_shim.device.selection import Machine, devices, select
 from tests.runtime_shim.toy_bundle import ToyBundle, toy_target
 from tests.runtime_shim.toy_language import continuation

@@ -1,9 +1,10 @@
-"""What the CPU of this machine is: architecture, features by LLVM's names, cores that we may use.
+"""The one probe of this machine's CPU, for builds and for the runtime: architecture, LLVM's features, usable cores.
 
 Knows Linux (/proc, /sys) and, elsewhere, the iree-cpuinfo tool of the runtime wheel; knows nothing of bundles.
 """
 
 import functools
+import importlib.util
 import math
 import os
 import platform
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharkpack.runtime_shim.device.control_group import cpu_quota
+from sharkpack.formats.host.control_group import cpu_quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +113,9 @@ def _auxiliary_vector(data: bytes) -> dict[int, int]:
 
 def _features_by_tool() -> frozenset[str]:
     """What the wheel's iree-cpuinfo says, one `name 0|1` a line; nothing where it cannot be run."""
-    import iree.runtime as rt
-
-    tool = Path(rt._binding.__file__ or "").parent / "iree-cpuinfo"
+    package = importlib.util.find_spec("iree._runtime_libs")
+    folder = next(iter((package and package.submodule_search_locations) or ()), "")
+    tool = Path(folder) / "iree-cpuinfo"
     try:
         output = subprocess.run([tool], capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):

@@ -6,7 +6,7 @@ from pathlib import Path
 import iree.runtime as rt
 import pytest
 
-from sharkpack.runtime_shim.device.cpu import aarch64_features, host_cpu, x86_features
+from sharkpack.formats.host.cpu import aarch64_features, host_cpu, x86_features
 
 
 def test_x86_names() -> None:

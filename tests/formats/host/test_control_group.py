@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sharkpack.runtime_shim.device import control_group, cpu, memory
-from sharkpack.runtime_shim.device.control_group import cpu_quota, memory_limit
+from sharkpack.formats.host import control_group, cpu
+from sharkpack.formats.host.control_group import cpu_quota, memory_limit
+from sharkpack.runtime_shim.device import memory
 
 
 class Groups:

@@ -1,0 +1,1 @@
+"""This machine: its CPU and its control groups, as builds and the runtime see them alike. Standard library only."""
