@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharkpack.cli.support.console import format_bytes, format_seconds, write_text
+from sharkpack.cli.support.environment import require_compiler, stop_when_terminated
 from sharkpack.cli.support.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
-from sharkpack.cli.support.reporting import require_compiler, stop_when_terminated, write_report
+from sharkpack.cli.support.reporting import write_report
 
 if TYPE_CHECKING:
     from sharkpack.bundler.convert import ConvertReport

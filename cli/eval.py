@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sharkpack.cli.support.arguments import positive_integer
 from sharkpack.cli.support.console import format_bytes, format_seconds, write_json, write_table
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.cli.support.text_file import read_text
 
 if TYPE_CHECKING:
     from sharkpack.runtime_shim import Engine
@@ -60,16 +60,6 @@ def execute(arguments: argparse.Namespace) -> int:
         else:
             _print_table(evaluation, seconds)
     return 0
-
-
-def read_text(path: Path) -> str:
-    """The file as text; SharkpackError where it is none."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SharkpackError(f"{path} is not UTF-8 text: byte {error.start} is not; convert it first") from error
 
 
 def _evaluate(engine: "Engine", text: str, arguments: argparse.Namespace) -> "Evaluation":

@@ -124,7 +124,7 @@ def _open_engine(arguments: argparse.Namespace) -> AbstractContextManager["Engin
 
         machine = {name: getattr(arguments, name) for name in ("device", "target", "threads", "context")}
         return Engine.open(arguments.bundle, **machine)
-    from sharkpack.cli.support.reporting import require_compiler
+    from sharkpack.cli.support.environment import require_compiler
 
     if arguments.target is not None or arguments.device != "auto":
         raise SharkpackError("--reference compiles nothing, so that it has no --target and no --device: leave them out")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from importlinter import cli as importlinter_cli
 
+from tests.import_graph import circles, graph_of, product_graph
+
 ROOT = Path(__file__).parent.parent
 
 # What a folder may import besides the standard library and, by the layers, the rest of sharkpack.
@@ -24,6 +26,29 @@ THIRD_PARTY = {
 def test_layers_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert importlinter_cli.lint_imports(no_cache=True) == 0
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    """Nor in functions, nor for types: import-linter sees packages alone."""
+    found = [" -> ".join(circle) for circle in circles(product_graph())]
+    assert not found, f"imports in a circle: {'; '.join(found)}"
+
+
+def test_every_way_to_import_closes_a_circle(tmp_path: Path) -> None:
+    texts = {
+        "a": "from pack import b",
+        "pack": "",
+        "pack.b": "def late():\n    import c",
+        "c": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from d import Kind",
+        "d": "import a\nimport e",
+        "e": "import json",
+    }
+    files = {name: tmp_path / f"{name}.py" for name in texts}
+    for name, text in texts.items():
+        files[name].write_text(text)
+    assert circles(graph_of(files)) == [["a", "pack.b", "c", "d", "a"]]
+    files["d"].write_text("import e")
+    assert circles(graph_of(files)) == []
 
 
 @pytest.mark.parametrize("folder", THIRD_PARTY)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.eval import read_text
+from sharkpack.cli.support.text_file import read_text
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:

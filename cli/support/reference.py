@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.reference import open_reference
+from sharkpack.cli.support.environment import without_warnings
 from sharkpack.cli.support.progress import show_progress
-from sharkpack.cli.support.reporting import without_warnings
 from sharkpack.runtime_shim import Engine
 from sharkpack.runtime_shim.bundle.in_memory import InMemoryBundle
 

@@ -1,23 +1,18 @@
-"""What the commands that make something of a source share: what they need, how they end early, how they report."""
+"""Reports of the commands that make something of a source, the same for all of them."""
 
 import argparse
 import gc
-import importlib.util
-import signal
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sharkpack.cli.support.console import write_json, write_note, write_text
+from sharkpack.cli.support.environment import require_compiler, stop_when_terminated, without_warnings
 from sharkpack.cli.support.quantization import (
     perplexity_change,
     quantization_json,
     show_quantization,
     write_quantization_report,
 )
-from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
     from sharkpack.bundler.progress import Progress
@@ -36,41 +31,6 @@ class Compiled(Protocol):
 
 
 Report = TypeVar("Report", bound=Compiled)
-
-COMPILER_MODULES = ("torch", "iree.compiler", "iree.turbine")
-
-
-def require_compiler() -> None:
-    """Raise SharkpackError in an installation that can only run models."""
-    missing = [name for name in COMPILER_MODULES if not _installed(name)]
-    if missing:
-        raise SharkpackError(
-            f"this installation can run models but not build them ({', '.join(missing)} not installed): "
-            "pip install 'sharkpack[build]'"
-        )
-
-
-@contextmanager
-def stop_when_terminated() -> Iterator[None]:
-    """Unwind on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keep the warnings that packages write for each other from users, unless they asked for them (python -W)."""
-    with warnings.catch_warnings():
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
-        yield
 
 
 def compile_and_report(
@@ -114,10 +74,3 @@ def write_report(
         if quantization is not None:
             write_text("\n")
             show_quantization(quantization, change, verbose=arguments.verbose)
-
-
-def _installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # the parent package is absent
-        return False

@@ -1,0 +1,80 @@
+"""The imports among the product's files, whenever they happen: at the top, in functions, and for types alone."""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("formats", "templates", "bundler", "runtime_shim", "cli")
+
+Graph = Mapping[str, frozenset[str]]
+"""Module -> the modules that its file imports."""
+
+
+def product_graph() -> Graph:
+    """The graph of all files of the product, a package's `__init__` under the package's name."""
+    return graph_of({_module_name(path): path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")})
+
+
+def graph_of(files: Mapping[str, Path]) -> Graph:
+    """The graph of these modules; imports of others are left out."""
+    return {
+        module: frozenset(name for name in _imported(path, files) if name != module) for module, path in files.items()
+    }
+
+
+def circles(graph: Graph) -> list[list[str]]:
+    """Groups of modules that import one another, each as one way around, the shortest first."""
+    return sorted(filter(None, (_way_around(graph, group) for group in _components(graph))), key=len)
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("sharkpack", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def _imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield from (name for name in [inner if inner in known else node.module] if name in known)
+
+
+def _components(graph: Graph) -> Iterator[frozenset[str]]:
+    """The strongly connected components that have several modules."""
+    importers = {module: frozenset(name for name in graph if module in graph[name]) for module in graph}
+    left = set(graph)
+    while left:
+        start = min(left)
+        group = _reachable(graph, start) & _reachable(importers, start)
+        left -= group
+        if len(group) > 1:
+            yield frozenset(group)
+
+
+def _reachable(graph: Graph, start: str) -> set[str]:
+    found, waiting = {start}, [start]
+    while waiting:
+        new = graph[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _way_around(graph: Graph, group: Iterable[str]) -> list[str]:
+    """A shortest circle from the first module of the group back to itself."""
+    members, start = set(group), min(group)
+    ways = [[start]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop(0)
+        for name in sorted(graph[way[-1]] & members):
+            if name == start:
+                return [*way, start]
+            if name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []
