@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sharkpack.bundler.pipeline.plan import BuildPlan
-from sharkpack.bundler.sources.program.description_file import description_path
+from sharkpack.bundler.sources.program_description import description_path
 
 
 def write_descriptions(plan: BuildPlan, programs: Iterable[Path], parameters: str) -> None:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.sources.fetch import is_remote, locate
 from sharkpack.bundler.sources.gguf_source import open_gguf
 from sharkpack.bundler.sources.huggingface import open_checkpoint
@@ -14,9 +14,6 @@ from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.gguf import MAGIC as GGUF_MAGIC
-
-if TYPE_CHECKING:
-    from sharkpack.bundler.progress import Progress
 
 __all__ = [
     "SourceDescription",
@@ -38,7 +35,7 @@ PROGRAM = re.compile(r"(.+\.py)(?::(.*))?")
 MLIR = ".mlir"
 
 
-def open_source(argument: str, progress: "Progress | None" = None) -> SourceModel:
+def open_source(argument: str, progress: Progress | None = None) -> SourceModel:
     """Open the model that `argument` names: a path, a registered name, `hf:owner/name[@revision][:file]`, or a
     program as `program.py:factory`, which is run, or as `program.mlir`.
 

@@ -6,19 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sharkpack.bundler.sources.metadata import REQUIRED, Metadata, Required
+from sharkpack.bundler.sources.program_description import ProgramDescription
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import ReadRows, RowOrder
-
-if TYPE_CHECKING:
-    from sharkpack.bundler.sources.program.description import ProgramDescription
 
 _D = TypeVar("_D")
 
@@ -92,7 +90,7 @@ class SourceDescription:
     tensors: Mapping[str, TensorDescription] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     stored_name: Callable[[str], str] = field(default=str, repr=False)
-    program: "ProgramDescription | None" = field(default=None, repr=False)
+    program: ProgramDescription | None = field(default=None, repr=False)
 
     def hyperparameters(self) -> tuple[str, ...]:
         """The keys that the file has under its architecture, without the prefix."""

@@ -9,7 +9,7 @@ from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import make_plan
 from sharkpack.bundler.program_files import write_descriptions
 from sharkpack.bundler.sources import TokenizerFiles, open_source
-from sharkpack.bundler.sources.program.description_file import read_description
+from sharkpack.bundler.sources.program_description import read_description
 from sharkpack.bundler.tokenizer import tokenizer_of
 
 FACTORY = """

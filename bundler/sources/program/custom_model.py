@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from sharkpack.bundler.sources.program.description import ProgramDescription
+from sharkpack.bundler.sources.program_description import ProgramDescription
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.program.custom_model import CustomModel, LanguageModel
-from sharkpack.bundler.sources.program.description import check_description
 from sharkpack.bundler.sources.program.program_source import program_source
+from sharkpack.bundler.sources.program_description import check_description
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.one_line import one_line
 

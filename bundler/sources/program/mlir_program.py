@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sharkpack.bundler.sources.program.description import ProgramDescription
+from sharkpack.bundler.sources.program_description import ProgramDescription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

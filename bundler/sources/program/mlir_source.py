@@ -5,12 +5,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from sharkpack.bundler.sources.model import SourceModel
-from sharkpack.bundler.sources.program.description import ProgramDescription
-from sharkpack.bundler.sources.program.description_file import description_path, read_description
 from sharkpack.bundler.sources.program.mlir_program import MlirProgram
 from sharkpack.bundler.sources.program.mlir_text import read_mlir
 from sharkpack.bundler.sources.program.parameter_file import open_parameters
 from sharkpack.bundler.sources.program.program_source import program_source
+from sharkpack.bundler.sources.program_description import ProgramDescription, description_path, read_description
 
 _STEP = re.compile(r"(?:prefill|decode)_bs([1-9]\d*)")
 

@@ -12,13 +12,26 @@ from numpy.typing import NDArray
 
 from sharkpack.bundler.compile.program import PARAMETER_SCOPE
 from sharkpack.bundler.sources.model import SourceTensor
-from sharkpack.bundler.sources.program.element_types import ELEMENTS
 from sharkpack.bundler.sources.program.mlir_program import MlirText, Parameter
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.mapped_file import MappedFile
 from sharkpack.formats.model_files.irpa import read_irpa_index, read_irpa_notes
 from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
 from sharkpack.formats.model_files.tensor_note import read_note
+
+ELEMENTS = {
+    "f32": ("F32", 4),
+    "f16": ("F16", 2),
+    "bf16": ("BF16", 2),
+    "f64": ("F64", 8),
+    "i64": ("I64", 8),
+    "i32": ("I32", 4),
+    "i16": ("I16", 2),
+    "i8": ("I8", 1),
+    "f8E4M3FN": ("F8_E4M3", 1),
+    "f8E5M2": ("F8_E5M2", 1),
+}
+"""What parameters may be made of: names in MLIR, in parameter files, and bytes of an element."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

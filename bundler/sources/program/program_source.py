@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.model import SourceModel, SourceTensor
 from sharkpack.bundler.sources.program.byte_tokenizer import byte_tokenizer
-from sharkpack.bundler.sources.program.description import ProgramDescription
+from sharkpack.bundler.sources.program_description import ProgramDescription
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 
 ARCHITECTURE = "custom"
