@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks.command import run_command
 from benchmarks.comparison_run import Plan, measure, requantised
 from benchmarks.llama_cpp_build import LlamaCpp, build_once, given
-from benchmarks.models import DEMO, FILES, find_model
+from benchmarks.models import DEMO, NAMES, find_model
 from benchmarks.plot import can_plot, write_plot
 from benchmarks.processes import WORK
 from benchmarks.report import markdown, print_result
@@ -39,7 +39,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     """The command line, with defaults filled in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(FILES)}")
+    add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(NAMES)}")
     add("--requantise", metavar="TYPE", help="also measure the first model, quantised again (q4_0)")
     add("--tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"default: all of {', '.join(TASKS)}")
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="default: 1 2")

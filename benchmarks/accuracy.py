@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.command import run_command
 from benchmarks.llama_cpp_build import build_once, given
 from benchmarks.llama_cpp_logits import Floats, SavedLogits, divergences, normalise, read_logits, round_trip
-from benchmarks.models import DEMO, FILES, Model, find_model
+from benchmarks.models import DEMO, NAMES, Model, find_model
 from benchmarks.processes import ROOT, WORK, run
 from benchmarks.sharkpack_engine import build_bundle
 
@@ -32,7 +32,7 @@ def main(words: list[str]) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     add = parser.add_argument
-    add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(FILES)}")
+    add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(NAMES)}")
     add("--text", type=Path, default=ROOT / "docs" / "format.md", metavar="FILE", help="default: docs/format.md")
     add("--cache-dtype", default="f16", metavar="TYPE", help="of our cache: f16 (default), i8 or f32")
     add("--llama-cpp", type=Path, metavar="DIR", help="the folder of its programs; default: fetch and build them once")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.command import run_command
-from benchmarks.models import FILES, Model, find_model
+from benchmarks.models import NAMES, Model, find_model
 from benchmarks.processes import WORK
 from benchmarks.sharkpack_engine import SharkpackEngine, build_bundle
 from benchmarks.tasks import Task
@@ -32,7 +32,7 @@ def main(words: list[str]) -> int:
     """Build, measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.context_growth", description=__doc__)
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(FILES)}")
+    add("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(NAMES)}")
     add("--cache-dtypes", nargs="+", default=["f16", "i8"], metavar="TYPE", help="default: f16 i8")
     add("--lengths", nargs="+", type=int, default=[32, 1024, 4096], metavar="N", help="default: 32 1024 4096")
     add("--threads", type=int, default=1, metavar="N")

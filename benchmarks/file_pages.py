@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.command import run_command
-from benchmarks.models import FILES, find_model
+from benchmarks.models import NAMES, find_model
 from benchmarks.processes import WORK
 from benchmarks.sharkpack_engine import SharkpackEngine, build_bundle
 from benchmarks.tasks import TASKS
@@ -20,7 +20,7 @@ PIECE_BYTES = 16 << 10
 def main(words: list[str]) -> int:
     """Build, copy, measure in turn and print the medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.file_pages", description=__doc__)
-    parser.add_argument("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(FILES)}")
+    parser.add_argument("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(NAMES)}")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     found = parser.parse_args(words)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET
-from benchmarks.models import FILES, find_model
+from benchmarks.models import NAMES, find_model
 from benchmarks.processes import run
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import compile_target
@@ -76,7 +76,7 @@ class Profile:
 def main(words: list[str]) -> int:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
-    parser.add_argument("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(FILES)}")
+    parser.add_argument("model", metavar="MODEL", help=f"a GGUF file, or one of {', '.join(NAMES)}")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--context", type=int, default=64, metavar="N", help="tokens before this one (default: 64)")
     parser.add_argument("--prompt", type=int, default=1, metavar="N", help="a prefill of so many tokens instead")

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.command import run_command
 from benchmarks.llama_cpp_logits import Floats, divergences, normalise
-from benchmarks.models import DEMO, FILES, find_model
+from benchmarks.models import DEMO, NAMES, find_model
 from benchmarks.processes import ROOT, WORK
 from sharkpack.bundler.convert import ConvertOptions, convert_model
 from sharkpack.bundler.quantize import QuantizeOptions
@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quantization", description=__doc__)
     add = parser.add_argument
-    add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(FILES)}")
+    add("--models", nargs="+", default=[DEMO], metavar="MODEL", help=f"GGUF files, or {', '.join(NAMES)}")
     add("--types", nargs="+", default=["q8_0", "q5_0", "q4_0", "q4_1"], metavar="TYPE", help="as of --quantize")
     add("--text", type=Path, default=ROOT / "docs" / "format.md", metavar="FILE", help="default: docs/format.md")
     add("--as-stored", action="store_true", help="leave the weights where they are")

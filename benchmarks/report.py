@@ -39,7 +39,7 @@ def print_result(result: Result, console: Console) -> None:
     comparisons = result.comparisons
     table = Table(*COLUMNS, title="sharkpack beside llama.cpp (= 1.0), medians")
     for found in comparisons:
-        table.add_row(*comparison_row(found), style="" if found.ahead else "yellow")
+        table.add_row(*comparison_row(found), style="" if found.is_better else "yellow")
     console.print(table)
     parts = Table("model", "threads", "task", "of peak", "reached", "possible", "unit", title="of what the machine can")
     for part in fractions(result):

@@ -50,7 +50,7 @@ class Comparison:
         return self.ours / self.theirs if self.theirs else float("nan")
 
     @property
-    def ahead(self) -> bool:
+    def is_better(self) -> bool:
         return self.ratio >= 1 if self.metric.higher_is_better else self.ratio <= 1
 
 

@@ -19,13 +19,13 @@ def test_ratio_is_of_medians() -> None:
     assert (found.ours, found.theirs, found.count) == (20, 4.5, 2)
     assert found.ours_range == (10, 30)
     assert found.ratio == pytest.approx(20 / 4.5)
-    assert found.ahead
+    assert found.is_better
 
 
 def test_less_is_better_for_times() -> None:
     names = {"task": "cold-start", "metric": "first token"}
     (found,) = compare([sample("sharkpack", 90, **names), sample("llama.cpp", 100, **names)])  # type: ignore[arg-type]
-    assert found.ahead
+    assert found.is_better
     assert found.ratio == pytest.approx(0.9)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sharkpack.runtime_shim import Engine
-from tests.end_to_end.reference import divergence, greedy, prompts_of
+from tests.end_to_end.greedy import greedy
+from tests.goldens import divergence, prompts_of
 
 MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b", "gemma3-270m")
 CLOSE_CALL = 0.05  # below this margin between the two best tokens, rounding may choose
@@ -17,11 +18,11 @@ LENGTH = 32
 
 @pytest.mark.parametrize("name", MODELS)
 def test_float32_gives_the_tokens_and_logits_of_the_reference(
-    name: str, real_bundle: Callable[..., Path], golden: Callable[[str], Path], measured: Callable[[str], None]
+    name: str, real_bundle: Callable[..., Path], measured: Callable[[str], None]
 ) -> None:
     with Engine.open(real_bundle(name, exact=True)) as engine:
         assert engine.bundle.manifest.signature.activations == "float32"
-        for prompt in prompts_of(name, golden):
+        for prompt in prompts_of(name):
             logits = engine.logits(prompt.prompt_ids).astype(np.float64)
             error = float(np.abs((logits - logits.mean()) - (prompt.exact - prompt.exact.mean())).max())
             same = prompt.agreed_length(CLOSE_CALL)
@@ -37,15 +38,15 @@ def test_float32_gives_the_tokens_and_logits_of_the_reference(
 
 @pytest.mark.parametrize("name", MODELS)
 def test_int8_is_no_further_from_the_reference_than_llama_cpp(
-    name: str, real_bundle: Callable[..., Path], golden: Callable[[str], Path], measured: Callable[[str], None]
+    name: str, real_bundle: Callable[..., Path], measured: Callable[[str], None]
 ) -> None:
     ours, peers = [], []
     with Engine.open(real_bundle(name)) as engine:
         signature = engine.bundle.manifest.signature
         assert (signature.activations, signature.cache.dtype) == ("int8", "f16")
-        for prompt in prompts_of(name, golden):
+        for prompt in prompts_of(name):
             ours.append(divergence(prompt.exact, engine.logits(prompt.prompt_ids).astype(np.float64)))
-            peers.append(divergence(prompt.exact, prompt.llamacpp))
+            peers.append(prompt.llamacpp_divergence)
             same = min(8, prompt.agreed_length(CLEAR_CALL))
             tokens = greedy(engine, prompt.prompt_ids, 8)
             assert tokens[:same] == prompt.generated_ids[:same], prompt.name

@@ -10,7 +10,7 @@ from sharkpack.runtime_shim import Engine
 from tests.checkpoints import write_checkpoint_of
 from tests.end_to_end.command_line import build
 from tests.end_to_end.conftest import EXACT
-from tests.end_to_end.reference import divergence, prompts_of
+from tests.goldens import divergence, prompts_of
 
 MOST = 1e-3
 """KL in nats over the first token after each golden prompt."""
@@ -20,14 +20,13 @@ MOST = 1e-3
 def test_a_bfloat16_checkpoint_in_q8_0_stays_with_the_reference(
     name: str,
     model_path: Callable[[str], Path],
-    golden: Callable[[str], Path],
     measured: Callable[[str], None],
     tmp_path: Path,
 ) -> None:
     checkpoint, path = tmp_path / "checkpoint", tmp_path / "model.shark"
     write_checkpoint_of(model_path(name), checkpoint, "bfloat16")
     assert build(checkpoint, "-o", path, "--quantize", "q8_0", *EXACT) == 0
-    prompts = prompts_of(name, golden)
+    prompts = prompts_of(name)
     with Engine.open(path) as engine:
         assert engine.bundle.manifest.model.quantization == "Q8_0"
         assert engine.bundle.manifest.source.kind == "safetensors"

@@ -1,6 +1,5 @@
 """The real vocabularies give llama.cpp's ids, string by string, and give the text back."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from tokenizers import Tokenizer
 
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.tokenizer import tokenizer_of
+from tests.goldens import tokenized_strings_of
 
 MODELS = {
     "smollm2-135m": {
@@ -36,18 +36,14 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_golden_string_has_llama_cpps_ids_and_comes_back(
-    name: str, model_path: Callable[[str], Path], golden: Callable[[str], Path]
-) -> None:
-    cases = json.loads(golden(f"tokenizer/{name}.json").read_text("utf-8"))["strings"]
-    assert len(cases) == 30
+def test_every_golden_string_has_llama_cpps_ids_and_comes_back(name: str, model_path: Callable[[str], Path]) -> None:
     with open_source(str(model_path(name))) as source:
         rebuilt = tokenizer_of(source.tokenizer)
     tokenizer = Tokenizer.from_buffer(rebuilt.json)
-    for case in cases:
-        assert tokenizer.encode(case["text"], add_special_tokens=False).ids == case["ids"], case["text"]
-        assert tokenizer.decode(case["ids"], skip_special_tokens=False) == case["text"]
-        assert tokenizer.encode(case["text"]).ids == case["ids"]  # nothing is added, whatever the caller asks
+    for case in tokenized_strings_of(name):
+        assert tokenizer.encode(case.text, add_special_tokens=False).ids == case.ids, case.text
+        assert tokenizer.decode(case.ids, skip_special_tokens=False) == case.text
+        assert tokenizer.encode(case.text).ids == case.ids  # nothing is added, whatever the caller asks
     expected = MODELS[name]
     assert rebuilt.add_bos is expected["add_bos"]
     assert rebuilt.add_eos is False
