@@ -1,6 +1,5 @@
 """What an installation gets: the wheel's contents, and a command that starts."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -19,7 +18,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     directory = tmp_path_factory.mktemp("wheel")
     build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     command = [sys.executable, "-c", build, str(directory)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(directory / done.stdout.split()[-1]) as wheel:
         return wheel.namelist()
@@ -46,15 +45,11 @@ def test_wheel_has_the_licence(wheel_names: list[str]) -> None:
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in wheel_names)
 
 
-def test_help_is_quick() -> None:
-    # Processor time, and the best of several: the clock on the wall measures what else the machine does.
-    command = [sys.executable, "-m", "sharkpack.cli.main", "--help"]
-    assert min(_processor_seconds(command) for _ in range(5)) < 0.1
-
-
-def _processor_seconds(command: list[str]) -> float:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_utime + usage.ru_stime
+def test_help_loads_little() -> None:
+    """Modules of ours are counted, each of which takes a millisecond or so, and packages that take many."""
+    command = [sys.executable, "-X", "importtime", "-m", "sharkpack.cli.main", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = [line.rpartition("|")[2].strip() for line in lines]
+    assert len([name for name in loaded if name.startswith("sharkpack")]) <= 24
+    assert not {"numpy", "rich", "torch", "tokenizers", "iree", "iree.runtime"} & set(loaded)

@@ -30,7 +30,7 @@ def test_items_are_made_ahead_and_in_one_other_thread() -> None:
 
     with closing(prefetch(items(), 3)) as taken:
         assert next(taken) == 0
-        assert enough.wait(timeout=60), "1, 2 and 3 are made once 0 is taken"
+        assert enough.wait(), "1, 2 and 3 are made once 0 is taken"
         assert made == [0, 1, 2, 3]
     assert threads.isdisjoint({threading.get_ident()})
     assert len(threads) == 1

@@ -192,7 +192,7 @@ def test_interrupt_while_the_prompt_is_awaited(bundle: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         _wait_for_mapping(process.pid, bundle)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
 
 
@@ -201,7 +201,7 @@ def test_reader_that_goes_away(bundle: Path) -> None:
     os.close(reading)
     command = [sys.executable, "-m", "sharkpack.cli.main", "run", str(bundle), "abc"]
     try:
-        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -211,7 +211,7 @@ def test_reader_that_goes_away(bundle: Path) -> None:
 def test_full_disk_on_stdout(bundle: Path) -> None:
     command = [sys.executable, "-m", "sharkpack.cli.main", "run", str(bundle), "abc"]
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (2, b"error: cannot write to standard output: No space left on device\n")
 
 
@@ -219,7 +219,7 @@ def test_text_is_utf8_whatever_the_locale(bundle: Path) -> None:
     command = [sys.executable, "-m", "sharkpack.cli.main", "run", str(bundle), "abc", "--max-tokens", "30"]
     outputs = [
         subprocess.run(
-            command, env={**os.environ, "PYTHONIOENCODING": encoding}, stdout=subprocess.PIPE, timeout=60, check=True
+            command, env={**os.environ, "PYTHONIOENCODING": encoding}, stdout=subprocess.PIPE, check=True
         ).stdout
         for encoding in ("utf-8", "ascii")
     ]
@@ -229,7 +229,5 @@ def test_text_is_utf8_whatever_the_locale(bundle: Path) -> None:
 
 def _wait_for_mapping(pid: int, path: Path) -> None:
     """Wait until the process has the file mapped: it is past its imports and now reads its standard input."""
-    deadline = time.monotonic() + 60
     while str(path) not in Path(f"/proc/{pid}/maps").read_text():
-        assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -23,7 +23,6 @@ def sharkpack(
         capture_output=True,
         cwd=cwd,
         env={**os.environ, **(env or {})},
-        timeout=300,
         check=False,
     )
     return Outcome(status=done.returncode, out=done.stdout.decode("utf-8"), err=done.stderr.decode("utf-8"))
@@ -37,7 +36,7 @@ def build(source: Path, *options: str | Path) -> int:
 def python(code: str, *arguments: object) -> str:
     """Run a program in a fresh interpreter that must end well and say nothing on stderr; returns its output."""
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout

@@ -126,7 +126,7 @@ def test_a_build_that_is_stopped_leaves_nothing(tiny_gguf: Path, tmp_path: Path)
             assert process.stdout.readline() == "writing\n"
             assert [path.suffix for path in folder.iterdir()] == [".partial"]
             process.send_signal(number)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate()
         finally:
             process.kill()
         assert (process.returncode, err) == (130, "interrupted\n")

@@ -36,7 +36,6 @@ def _run(environment: Path, *arguments: str | Path) -> "subprocess.CompletedProc
         text=True,
         cwd=environment,
         env={"PATH": str(environment / "bin"), "HOME": str(environment)},
-        timeout=120,
         check=False,
     )
 

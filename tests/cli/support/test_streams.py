@@ -16,7 +16,6 @@ def _closed(number: int, *arguments: str | Path) -> subprocess.CompletedProcess[
         ["/bin/sh", "-c", f'exec "$0" "$@" {number}>&-', *COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 
