@@ -33,7 +33,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     output = OutputPath(path=options.output or default_output(options.source), overwrite=options.force)
     planner = partial(make_plan, options=options, cache=cache)
     with prepare(options.source, planner, progress, quantize=options.quantize, output=output) as prepared:
-        modules = compile_targets(prepared.plan, cache, prepared.steps)
+        modules = _modules(prepared, cache)
         with ArchiveWriter(output.path, overwrite=output.overwrite) as archive:
             _write(archive, prepared, modules)
     return BuildReport(
@@ -49,6 +49,12 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
         peak_memory_bytes=_peak_memory(),
         quantization=prepared.quantization,
     )
+
+
+def _modules(prepared: Prepared[BuildPlan], cache: CompileCache | None) -> list[Module]:
+    plan = prepared.plan
+    key = None if cache is None else plan.program_key
+    return compile_targets(plan.targets, plan.program, key, cache, prepared.steps)
 
 
 def _write(archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module]) -> None:

@@ -1,14 +1,14 @@
-"""A plan's modules: taken from the compile cache where it has them, else traced once and compiled for each target."""
+"""Modules of a program: taken from the compile cache where they are, else traced once and compiled for each target."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sharkpack.bundler.compile.cache import CompileCache
-from sharkpack.bundler.compile.cache.keys import module_key, program_key, target_key
+from sharkpack.bundler.compile.cache.keys import module_key, target_key
 from sharkpack.bundler.compile.compiler import compile_module
 from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.compile.targets import Target
-from sharkpack.bundler.pipeline.plan import BuildPlan
 from sharkpack.bundler.steps import Steps
 
 
@@ -22,16 +22,24 @@ class Module:
     cached: bool
 
 
-def compile_targets(plan: BuildPlan, cache: CompileCache | None, steps: Steps) -> list[Module]:
-    """One module for each target of the plan; without a `cache`, all of them made anew."""
-    state = None if cache is None else plan.model.state  # MLIR text has none: it is its own key
-    key = None if state is None else program_key(state, plan.options, plan.batch_sizes)
-    found = {target.id: _find(cache, key, target) for target in plan.targets}
+def compile_targets(
+    targets: Sequence[Target],
+    make_program: Callable[[], Program],
+    program_key: str | None,
+    cache: CompileCache | None,
+    steps: Steps,
+) -> list[Module]:
+    """One module for each target; without a `cache`, all of them made anew.
+
+    make_program: traces, and is called only where the cache lacks a module. program_key: of what it makes, or None
+    where that is its own key.
+    """
+    found = {target.id: _find(cache, program_key, target) for target in targets}
     program = None
     if None in found.values():
         with steps("trace"):
-            program = plan.program()
-    return [found[target.id] or _make(program, target, cache, key, steps) for target in plan.targets]
+            program = make_program()
+    return [found[target.id] or _make(program, target, cache, program_key, steps) for target in targets]
 
 
 def compile_target(program: Program, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.cache.keys import program_key
 from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.compile.targets import Target, choose_targets
 from sharkpack.bundler.model_spec import ModelSpec
@@ -88,6 +89,11 @@ class BuildPlan:
             if program is None:
                 raise
             raise SharkpackError(_untraceable(self.source, error)) from error  # code that is not ours
+
+    @property
+    def program_key(self) -> str | None:
+        """Stands for `program()` in the compile cache; None of what has no such key, as MLIR text, which is its own."""
+        return None if self.model.state is None else program_key(self.model.state, self.options, self.batch_sizes)
 
     @property
     def notes(self) -> tuple[str, ...]:
