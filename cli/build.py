@@ -75,7 +75,7 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--activations",
         choices=("int8", "float32"),
-        help="int8: fast; float32: exact products with the quantised weights (default: int8)",
+        help="int8: fast; float32: exact matmuls with the quantised weights (default: int8)",
     )
     add_quantization_arguments(parser)
 

@@ -55,18 +55,22 @@ def _add_sampling_arguments(group: "argparse._ArgumentGroup") -> None:
         metavar="T",
         type=finite_number,
         default=0.0,
-        help="0 takes the likeliest token; higher is more varied (default: 0)",
+        help="0 takes the most likely token; higher is more varied (default: 0)",
     )
-    group.add_argument("--top-k", metavar="K", type=int, default=0, help="keep the K likeliest tokens (default: all)")
+    group.add_argument("--top-k", metavar="K", type=int, default=0, help="keep the K most likely tokens (default: all)")
     group.add_argument(
-        "--top-p", metavar="P", type=finite_number, default=1.0, help="keep the likeliest that hold P (default: 1)"
+        "--top-p",
+        metavar="P",
+        type=finite_number,
+        default=1.0,
+        help="keep the most likely tokens that hold probability P (default: 1)",
     )
     group.add_argument(
         "--min-p",
         metavar="P",
         type=finite_number,
         default=0.0,
-        help="keep tokens at least P times as likely as the likeliest (default: 0)",
+        help="keep tokens at least P times as likely as the most likely (default: 0)",
     )
     group.add_argument(
         "--repeat-penalty",

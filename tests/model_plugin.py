@@ -56,7 +56,7 @@ def pytest_terminal_summary(config: pytest.Config, terminalreporter: pytest.Term
 
 
 def count_real_model_tests(config: pytest.Config) -> tuple[int, int]:
-    """How many tests of real models ran, whatever came of it, and how many were skipped."""
+    """The number of tests of real models that ran, passed or failed, and of those that were skipped."""
     reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return 0, 0

@@ -33,7 +33,7 @@ class ModelUnavailableError(Exception):
 
 
 def models_are_required() -> bool:
-    """Whether a missing model is a failure, not a skip: CI=true or SHARKPACK_REQUIRE_MODELS=1 in the environment."""
+    """Returns whether a missing model is a failure, not a skip: by CI=true or SHARKPACK_REQUIRE_MODELS=1."""
     return os.environ.get("CI") == "true" or os.environ.get("SHARKPACK_REQUIRE_MODELS") == "1"
 
 
@@ -44,7 +44,7 @@ class RealModels:
         self._found: dict[str, Path | ModelUnavailableError] = {}
 
     def path(self, name: str) -> Path:
-        """The model's GGUF file. Raises ModelUnavailableError, each time anew, where it cannot be had."""
+        """The model's GGUF file. Raises ModelUnavailableError, each time, where it cannot be had."""
         if name not in self._found:
             try:
                 self._found[name] = fetch_registered(MODELS[name], None).path
