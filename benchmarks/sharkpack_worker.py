@@ -78,7 +78,7 @@ def prefill(engine: Engine, prompt: list[int]) -> float:
 
 def decode(engine: Engine, prompts: list[list[int]], generated: int) -> float:
     """Tokens a second of all sequences together, from the first token to the last: sampling and text included."""
-    results = engine.generate_batch(list(prompts), max_tokens=generated + 1)
+    results = engine.batch(list(prompts), max_tokens=generated + 1)
     seconds = max(result.timings_ms["decode"] for result in results) / 1e3
     return sum(len(result.token_ids) - 1 for result in results) / seconds
 

@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
         evaluation = _evaluate(engine, text, arguments)
         seconds = time.perf_counter() - started
         if arguments.json:
-            _print_json(arguments, evaluation, seconds, engine.target_id)
+            _print_json(arguments, evaluation, seconds, engine.info.target)
         else:
             _print_table(evaluation, seconds)
     return 0

@@ -217,7 +217,7 @@ def _print_json(completion: "Completion") -> None:
 
 def _print_stats(engine: "Engine", completion: "Completion") -> None:
     times = {name: format_seconds(value / 1000) for name, value in completion.timings_ms.items()}
-    write_note(f"target       {completion.target} on {engine.device_uri}, threads: {engine.threads}")
+    write_note(f"target       {completion.target} on {engine.info.device}, threads: {engine.info.threads}")
     write_note(f"load         {times['load']}")
     write_note(f"first token  {times['first_token']}")
     for phase, tokens in (("prefill", completion.prompt_ids), ("decode", completion.token_ids)):

@@ -8,11 +8,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sharkpack.formats.host.cpu import Cpu
     from sharkpack.runtime_shim.bundle.bundle import Bundle
     from sharkpack.runtime_shim.device.selection import Device, Machine, Rejection, Selection, devices, select
     from sharkpack.runtime_shim.engine.engine import Engine
     from sharkpack.runtime_shim.engine.generation import Completion, Generation
+    from sharkpack.runtime_shim.engine.info import EngineInfo
+    from sharkpack.runtime_shim.engine.options import Options
     from sharkpack.runtime_shim.engine.sampling import Sampling
+    from sharkpack.runtime_shim.engine.scores import Scores
     from sharkpack.runtime_shim.errors import (
         BundleDamagedError,
         BundleError,
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
         RequestError,
         SharkpackError,
     )
+    from sharkpack.runtime_shim.executor.protocol import Executor, SequenceChunk
+    from sharkpack.runtime_shim.text.chat import ChatTemplate, Message
+    from sharkpack.runtime_shim.text.prompt import Prompt, PromptOptions, Tool
 
 __all__ = [
     "Bundle",
@@ -32,25 +39,37 @@ __all__ = [
     "BundleError",
     "BundleUnsupportedError",
     "CacheFullError",
+    "ChatTemplate",
     "Completion",
     "ContextExceededError",
+    "Cpu",
     "Device",
     "DeviceFailedError",
     "Engine",
     "EngineClosedError",
+    "EngineInfo",
+    "Executor",
     "Generation",
     "Machine",
+    "Message",
     "NoDeviceError",
+    "Options",
+    "Prompt",
+    "PromptOptions",
     "Rejection",
     "RequestError",
     "Sampling",
+    "Scores",
     "Selection",
+    "SequenceChunk",
     "SharkpackError",
+    "Tool",
     "devices",
     "select",
 ]
 
 _HOME = {
+    "Cpu": "sharkpack.formats.host.cpu",
     "Bundle": "sharkpack.runtime_shim.bundle.bundle",
     "Device": "sharkpack.runtime_shim.device.selection",
     "Machine": "sharkpack.runtime_shim.device.selection",
@@ -61,7 +80,10 @@ _HOME = {
     "Engine": "sharkpack.runtime_shim.engine.engine",
     "Completion": "sharkpack.runtime_shim.engine.generation",
     "Generation": "sharkpack.runtime_shim.engine.generation",
+    "EngineInfo": "sharkpack.runtime_shim.engine.info",
+    "Options": "sharkpack.runtime_shim.engine.options",
     "Sampling": "sharkpack.runtime_shim.engine.sampling",
+    "Scores": "sharkpack.runtime_shim.engine.scores",
     "BundleDamagedError": "sharkpack.runtime_shim.errors",
     "BundleError": "sharkpack.runtime_shim.errors",
     "BundleUnsupportedError": "sharkpack.runtime_shim.errors",
@@ -72,6 +94,13 @@ _HOME = {
     "NoDeviceError": "sharkpack.runtime_shim.errors",
     "RequestError": "sharkpack.runtime_shim.errors",
     "SharkpackError": "sharkpack.runtime_shim.errors",
+    "Executor": "sharkpack.runtime_shim.executor.protocol",
+    "SequenceChunk": "sharkpack.runtime_shim.executor.protocol",
+    "ChatTemplate": "sharkpack.runtime_shim.text.chat",
+    "Message": "sharkpack.runtime_shim.text.chat",
+    "Prompt": "sharkpack.runtime_shim.text.prompt",
+    "PromptOptions": "sharkpack.runtime_shim.text.prompt",
+    "Tool": "sharkpack.runtime_shim.text.prompt",
 }
 
 

@@ -40,7 +40,7 @@ def measure_perplexity_change(source: str, quantize: QuantizeOptions, text: str,
 
 def _evaluate(source: str, quantize: QuantizeOptions | None, text: str, *, quiet: bool) -> Evaluation:
     with reference_engine(source, context=None, threads=None, quantize=quantize, quiet=quiet) as engine:
-        plan = plan_evaluation(engine, text, context=min(WINDOW, engine.context_length), stride=None)
+        plan = plan_evaluation(engine, text, context=min(WINDOW, engine.info.context_length), stride=None)
         with show_progress(quiet=quiet) as progress, progress.step("text", plan.tokens) as step:
             done = 0
             for evaluation in evaluate(engine, plan):

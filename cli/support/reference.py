@@ -10,8 +10,6 @@ from sharkpack.cli.support.progress import show_progress
 from sharkpack.runtime_shim import Engine
 from sharkpack.runtime_shim.bundle.in_memory import InMemoryBundle
 
-PREFILL_CHUNK = 512
-
 
 @contextmanager
 def reference_engine(
@@ -28,8 +26,6 @@ def reference_engine(
         with show_progress(quiet=quiet) as progress:
             reference = open_reference(source, context=context, threads=threads, progress=progress, quantize=quantize)
         bundle = InMemoryBundle(reference.manifest, reference.tokenizer_json, reference.chat_template)
-        length = reference.manifest.signature.context_length
-        chunk = min(PREFILL_CHUNK, length)
-        with Engine(bundle, reference.program, context_length=length, prefill_chunk=chunk) as engine:
-            engine.target_id, engine.device_uri, engine.threads = "reference", "torch", reference.threads
+        threads = reference.threads
+        with Engine(bundle, reference.program, target="reference", device="torch", threads=threads) as engine:
             yield engine

@@ -1,10 +1,10 @@
 """One answer as it comes: iterate for pieces of text, or ask for the result. Knows tokens and text, no device."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
+from sharkpack.runtime_shim.engine.info import EngineInfo
 from sharkpack.runtime_shim.engine.sequence import SequenceStatus, TokenSequence
 from sharkpack.runtime_shim.text.transcript import Transcript
 
@@ -13,7 +13,7 @@ from sharkpack.runtime_shim.text.transcript import Transcript
 class Completion:
     """What came of a prompt.
 
-    finish_reason: "stop" (an end token), "length" (max_tokens or the context), "stop_string", "cancelled" or "error".
+    finish_reason: "stop" (an end token), "length" (max_tokens or the context), "stop_string" or "cancelled".
     timings_ms: load (opening the engine), prefill (the calls that computed the prompt), first_token (from the request
     to its first token), decode (from the first token to the last). tokens_per_second: prefill, decode; 0 where none.
     token_ids: what was generated, without the end token. text: without special tokens and without the stop string.
@@ -28,26 +28,27 @@ class Completion:
     target: str
 
 
-class Driver(Protocol):
-    """What moves a generation on: the engine."""
-
-    @property
-    def load_ms(self) -> float: ...
-    @property
-    def target_id(self) -> str: ...
-    def step(self) -> bool: ...
-    def cancel(self, sequence: TokenSequence) -> None: ...
-
-
 class Generation(Iterator[str]):
     """A request under way. Each `next` runs the engine until there is text; others under way move on with it.
 
     `cancel` ends it; so does dropping the last reference to it.
     """
 
-    def __init__(self, driver: Driver, sequence: TokenSequence, transcript: Transcript, *, started: float) -> None:
-        self._driver = driver
+    def __init__(
+        self,
+        sequence: TokenSequence,
+        transcript: Transcript,
+        *,
+        step: Callable[[], object],
+        cancel: Callable[[TokenSequence], None],
+        info: EngineInfo,
+        started: float,
+    ) -> None:
+        """For `Engine.generate`. step: moves on all that the engine has under way. started: by time.perf_counter."""
         self._sequence = sequence
+        self._step = step
+        self._cancel = cancel
+        self._info = info
         self._transcript = transcript
         self._started = started
 
@@ -61,19 +62,23 @@ class Generation(Iterator[str]):
         return self._sequence.status is SequenceStatus.FINISHED
 
     def __next__(self) -> str:
-        """The next piece of text: never empty, never half a character. Raises SharkpackError where the device fails."""
+        """The next piece of text: never empty, never half a character.
+
+        After the text that came before it, raises what ended this answer: its own fault, or the device's.
+        """
         while not self._transcript.waiting and not self.finished:
-            self._driver.step()
+            self._step()
         if self.finished:
             self._transcript.finish()
         text = self._transcript.take()
-        if not text:
-            raise StopIteration
-        return text
+        if text:
+            return text
+        self._raise_error()
+        raise StopIteration
 
     def cancel(self) -> None:
         """End now, with what there is so far. Does nothing once it has ended."""
-        self._driver.cancel(self._sequence)
+        self._cancel(self._sequence)
 
     @property
     def text(self) -> str:
@@ -82,10 +87,11 @@ class Generation(Iterator[str]):
 
     @property
     def result(self) -> Completion:
-        """Run to the end and say what came of it."""
+        """Run to the end and say what came of it. Raises what ended this answer, if anything failed."""
         while not self.finished:
-            self._driver.step()
+            self._step()
         self._transcript.finish()
+        self._raise_error()
         sequence = self._sequence
         prompt_ids, token_ids = sequence.request.prompt_ids, tuple(sequence.generated_ids)
         first = sequence.first_token_at or time.perf_counter()
@@ -94,9 +100,9 @@ class Generation(Iterator[str]):
             text=self._transcript.text,
             prompt_ids=prompt_ids,
             token_ids=token_ids,
-            finish_reason=sequence.finish_reason or "error",
+            finish_reason=sequence.finish_reason or "",
             timings_ms={
-                "load": self._driver.load_ms,
+                "load": self._info.load_ms,
                 "prefill": sequence.prefill_seconds * 1e3,
                 "first_token": (first - self._started) * 1e3,
                 "decode": decode * 1e3,
@@ -105,8 +111,12 @@ class Generation(Iterator[str]):
                 "prefill": _rate(len(prompt_ids), sequence.prefill_seconds),
                 "decode": _rate(sequence.sampled - 1, decode),
             },
-            target=self._driver.target_id,
+            target=self._info.target,
         )
+
+    def _raise_error(self) -> None:
+        if self._sequence.error is not None:
+            raise self._sequence.error
 
 
 def _rate(tokens: int, seconds: float) -> float:

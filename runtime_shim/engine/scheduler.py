@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sharkpack.runtime_shim.engine.pages import PagePool
 from sharkpack.runtime_shim.engine.sequence import SequenceStatus, TokenSequence
-from sharkpack.runtime_shim.errors import CacheFullError, SharkpackError
+from sharkpack.runtime_shim.errors import CacheFullError
 from sharkpack.runtime_shim.executor.protocol import Entry, Executor, Logits, SequenceChunk
 
 
@@ -54,22 +54,32 @@ class Scheduler:
         self._arrivals += 1
         self._waiting.append(sequence)
 
-    def cancel(self, sequence: TokenSequence, reason: str = "cancelled") -> None:
-        """End a sequence now and free its pages. Does nothing to one that has ended."""
+    def end(self, sequence: TokenSequence, reason: str, error: Exception | None = None) -> None:
+        """End a sequence now and free its pages; `error` is why, if it failed. Does nothing to one that has ended."""
         if sequence.status is SequenceStatus.WAITING and sequence in self._waiting:
             self._waiting.remove(sequence)
         if sequence.status is SequenceStatus.RUNNING:
             self._running.remove(sequence)
         if sequence.status is not SequenceStatus.FINISHED:
-            self._finish(sequence, reason)
+            self._pool.release(sequence.pages)
+            sequence.pages, sequence.status = [], SequenceStatus.FINISHED
+            sequence.finish_reason, sequence.error = reason, error
 
     def step(self) -> ScheduledBatch | None:
-        """Schedule, run, postprocess: one call of the executor. None when there is nothing to do."""
+        """Schedule, run, postprocess: one call of the executor. None when there is nothing to do.
+
+        Raises nothing of what fails: a sequence's own fault ends that sequence, and the executor's ends all of them.
+        """
         batch = self._schedule()
         if batch is None:
             return None
         started = time.perf_counter()
-        logits = self._run(batch)
+        try:
+            logits = self._run(batch)
+        except Exception as error:
+            for sequence in (*self._running, *self._waiting):
+                self.end(sequence, "error", error)
+            return batch
         elapsed = time.perf_counter() - started
         for sequence in batch.sequences:
             sequence.prefill_seconds += 0.0 if sequence.sampled else elapsed
@@ -130,7 +140,7 @@ class Scheduler:
     def _tidy(self) -> None:
         """End what nobody will read, and compute again what an interrupt (Ctrl-C) kept from being sampled."""
         for sequence in [each for each in (*self._waiting, *self._running) if each.abandoned]:
-            self.cancel(sequence)
+            self.end(sequence, "cancelled")
         for sequence in self._running:
             sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
 
@@ -206,17 +216,12 @@ class Scheduler:
                 continue  # a chunk in the middle of a prompt
             try:
                 token = sequence.sampler.choose(logits[row], sequence.tokens)
-            except SharkpackError:
-                self.cancel(sequence, "error")
-                raise
-            reason = sequence.accept(token, self._context_length)
-            if reason is not None:
-                self._running.remove(sequence)
-                self._finish(sequence, reason)
-
-    def _finish(self, sequence: TokenSequence, reason: str) -> None:
-        self._pool.release(sequence.pages)
-        sequence.pages, sequence.status, sequence.finish_reason = [], SequenceStatus.FINISHED, reason
+                reason = sequence.accept(token, self._context_length)
+            except Exception as error:
+                self.end(sequence, "error", error)
+            else:
+                if reason is not None:
+                    self.end(sequence, reason)
 
     # -- sizes
 

@@ -31,12 +31,12 @@ class TokenSequence:
     """A request on its way: its tokens, the pages that hold them and how many of them the cache has.
 
     `tokens` is the prompt and what was generated; `computed` of them have their keys and values in `pages`.
-    Nobody will read it once it is `abandoned`. `sampled` counts the tokens that came, an end token too. Times are
-    perf_counter's, 0 before they happen.
+    Nobody will read it once it is `abandoned`. `sampled` counts the tokens that came, an end token too. `error` is what
+    ended it, where something failed. Times are perf_counter's, 0 before they happen.
     """
 
     __slots__ = (
-        "abandoned", "arrival", "computed", "finish_reason", "first_token_at", "last_token_at", "pages",
+        "abandoned", "arrival", "computed", "error", "finish_reason", "first_token_at", "last_token_at", "pages",
         "prefill_seconds", "request", "sampled", "sampler", "status", "tokens",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class TokenSequence:
         self.pages: list[int] = []
         self.status = SequenceStatus.WAITING
         self.finish_reason: str | None = None
+        self.error: Exception | None = None
         self.sampler = Sampler(request.sampling)
         self.arrival = 0
         self.abandoned = False

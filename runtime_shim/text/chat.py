@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
@@ -39,10 +39,17 @@ class ChatTemplate:
         environment = TemplateSandbox({"tojson": _to_json}, trim_blocks=True, lstrip_blocks=True, extensions=extensions)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
+        self._source, self._environment = source, environment
         try:
             self._template = environment.from_string(source)
         except _FAULTS as error:
             raise BundleUnsupportedError(f"the bundle's chat template is not valid: {_one_line(error)}") from error
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of what `render` can give the template: those that it reads, and neither sets nor has as functions."""
+        read = meta.find_undeclared_variables(self._environment.parse(self._source))
+        return frozenset(read).difference(self._environment.globals)
 
     def render(
         self,

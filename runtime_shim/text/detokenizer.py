@@ -4,6 +4,7 @@ SentencePiece-style vocabularies; works on bytes, so that a character split over
 import codecs
 import json
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sharkpack.runtime_shim.errors import BundleUnsupportedError
@@ -45,6 +46,11 @@ class Vocabulary:
         for old, new in self._replacements:
             text = text.replace(old, new)
         return text.encode()
+
+
+def decode(vocabulary: Vocabulary, token_ids: Iterable[int]) -> str:
+    """The text of tokens that are all there, with U+FFFD for bytes that are no UTF-8."""
+    return b"".join(map(vocabulary.piece, token_ids)).decode("utf-8", errors="replace")
 
 
 class Detokenizer:

@@ -2,28 +2,63 @@
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from sharkpack.runtime_shim.bundle.bundle import Bundle
 from sharkpack.runtime_shim.errors import ContextExceededError, RequestError
+from sharkpack.runtime_shim.text.length import has_more_tokens
 
+FIXED_VARIABLES = frozenset({"messages", "bos_token", "eos_token"})
+"""Variables of a chat template that a caller does not set."""
 _KINDS = "a prompt is text, a list of token ids or a list of messages"
 
+Tool = Mapping[str, Any]
 Prompt = str | Sequence[int] | Sequence[Mapping[str, Any]]
 
 
-def encode_prompt(bundle: Bundle, prompt: Prompt, *, raw: bool) -> tuple[int, ...]:
+class PromptOptions(TypedDict, total=False):
+    """Keyword arguments that say how a prompt becomes token ids.
+
+    raw: text as it is, without the chat template. tools: what the model may call, as the template expects each: a dict
+    with "type" and "function", usually. variables: switches of the template by name, as {"enable_thinking": False}.
+    """
+
+    raw: bool
+    tools: Sequence[Tool]
+    variables: Mapping[str, object] | None
+
+
+def encode_prompt(
+    bundle: Bundle,
+    prompt: Prompt,
+    *,
+    raw: bool = False,
+    tools: Sequence[Tool] = (),
+    variables: Mapping[str, object] | None = None,
+    limit: int | None = None,
+) -> tuple[int, ...]:
     """Token ids of `prompt`; ids are taken as they are, messages go through the chat template, and so does text
-    unless `raw` or the bundle has none. Raises SharkpackError for an empty prompt and for ids outside the vocabulary.
+    unless `raw` or the bundle has none.
+
+    limit: where there are more tokens for certain, not all of a text is tokenised. Raises RequestError, for an empty
+    prompt and ids outside the vocabulary too, and ContextExceededError for more than the limit.
     """
     if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__len__"):
         raise RequestError(_KINDS)
     if len(prompt) == 0:
         raise RequestError("the prompt is empty: give at least one character")
+    values = _template_values(bundle, tools, variables)
+    if isinstance(prompt, str) and not raw and bundle.chat_template is not None:
+        prompt = [{"role": "user", "content": prompt}]
+    if not isinstance(prompt, str) and isinstance(prompt[0], Mapping):
+        if raw:
+            raise RequestError("messages go through the chat template, and raw is without it: give the prompt as text")
+        return _tokens(bundle, _render(bundle, prompt, values), limit)
+    if values:
+        what = " and ".join(values)
+        raise RequestError(f"{what}: nothing but the chat template reads them, and this prompt goes without it")
     if isinstance(prompt, str):
-        return _encode_text(bundle, prompt, raw)
-    if isinstance(prompt[0], Mapping):
-        return _tokens(bundle, _render(bundle, prompt))
+        return _tokens(bundle, prompt, limit)
     return check_ids(prompt, bundle.manifest.signature.vocab_size)
 
 
@@ -45,33 +80,51 @@ def check_length(tokens: int, context_length: int, built: int) -> None:
     """Refuse more tokens than a sequence may have; the bundle was built for `built`."""
     if tokens <= context_length:
         return
+    raise _too_long(f"{tokens} tokens", tokens, context_length, built)
+
+
+def _too_long(length: str, tokens: int, context_length: int, built: int) -> ContextExceededError:
     longer = (
         f"ask for a longer context, up to {built}" if tokens <= built else "build the bundle with a longer --context"
     )
-    raise ContextExceededError(
-        f"the prompt is {tokens} tokens and the context {context_length}: shorten the prompt, or {longer}",
+    return ContextExceededError(
+        f"the prompt is {length} and the context {context_length}: shorten the prompt, or {longer}",
         tokens,
         context_length,
     )
 
 
-def _encode_text(bundle: Bundle, text: str, raw: bool) -> tuple[int, ...]:
-    if not raw and bundle.chat_template is not None:
-        text = _render(bundle, [{"role": "user", "content": text}])
-    return _tokens(bundle, text)
+def _template_values(bundle: Bundle, tools: Sequence[Tool], variables: Mapping[str, object] | None) -> dict[str, Any]:
+    """What the chat template is given besides messages. Raises RequestError for what it would not look at."""
+    if isinstance(tools, str | Mapping) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise RequestError(f"tools is {tools!r}: expected a list of dicts, one a tool")
+    if variables is not None and not isinstance(variables, Mapping):
+        raise RequestError(f"variables is {variables!r}: expected a dict of the template's variables")
+    values = dict(variables or {}) | ({"tools": list(tools)} if tools else {})
+    template = bundle.chat_template if values else None
+    for name in values:
+        if name in FIXED_VARIABLES:
+            raise RequestError(f"the variable {name!r} is not free: the runtime sets it")
+        if template is not None and name not in template.variables:
+            known = ", ".join(sorted(template.variables - FIXED_VARIABLES)) or "none"
+            raise RequestError(f"the bundle's chat template does not read {name!r}: what it reads is {known}")
+    return values
 
 
-def _render(bundle: Bundle, messages: Sequence[Any]) -> str:
+def _render(bundle: Bundle, messages: Sequence[Any], values: Mapping[str, Any]) -> str:
     template, tokenizer = bundle.chat_template, bundle.manifest.tokenizer
     if template is None:
         raise RequestError("this bundle has no chat template: give the prompt as text")
-    return template.render(messages, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
+    return template.render(messages, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token, **values)
 
 
-def _tokens(bundle: Bundle, text: str) -> tuple[int, ...]:
+def _tokens(bundle: Bundle, text: str, limit: int | None) -> tuple[int, ...]:
     """Text that spells a special token becomes that token. BOS comes first where the model wants it, and only once."""
     tokenizer = bundle.manifest.tokenizer
     try:
+        if limit is not None and has_more_tokens(bundle.tokenizer, text, limit):
+            length = f"more than {limit} tokens ({len(text)} characters)"
+            raise _too_long(length, limit + 1, limit, bundle.manifest.signature.context_length)
         ids: list[int] = bundle.tokenizer.encode(text, add_special_tokens=False).ids
     except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair
         raise RequestError("the prompt is not valid Unicode text") from error

@@ -70,9 +70,9 @@ def plan_evaluation(engine: Engine, text: str, *, context: int | None, stride: i
     encoding = engine.bundle.tokenizer.encode(text, add_special_tokens=False)
     bos = tokenizer.bos_token_id
     prefix = (bos,) if tokenizer.add_bos and bos is not None and encoding.ids[:1] != [bos] else ()
-    length = engine.context_length if context is None else context
-    if not 2 <= length <= engine.context_length:
-        raise RequestError(f"context is {length}: expected 2 to {engine.context_length}, as the bundle was built")
+    length = engine.info.context_length if context is None else context
+    if not 2 <= length <= engine.info.context_length:
+        raise RequestError(f"context is {length}: expected 2 to {engine.info.context_length}, as the bundle was built")
     step = max(1, length // 2) if stride is None else stride
     if not 1 <= step < length:
         raise RequestError(f"stride is {step}: expected 1 to {length - 1}, fewer than the {length} of the context")

@@ -28,7 +28,7 @@ def test_a_batch_says_what_each_prompt_says_alone(
     count: int, alone: list[tuple[int, ...]], real_bundle: Callable[..., Path]
 ) -> None:
     with Engine.open(real_bundle("smollm2-135m")) as engine:
-        completions = engine.generate_batch(PROMPTS[:count], max_tokens=12, raw=True)
+        completions = engine.batch(PROMPTS[:count], max_tokens=12, raw=True)
     assert [completion.token_ids for completion in completions] == alone[:count]
     assert [completion.text for completion in completions] != [""] * count
 

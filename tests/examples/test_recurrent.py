@@ -44,7 +44,7 @@ def test_logits_are_those_of_the_module(engine: Engine, source: SourceModel) -> 
 
 def test_decoding_goes_on_as_prefill_would(engine: Engine) -> None:
     prompts = [TEXT, "The file is"]
-    outcomes = engine.generate_batch(prompts, max_tokens=25, raw=True)
+    outcomes = engine.batch(prompts, max_tokens=25, raw=True)
     for prompt, outcome in zip(prompts, outcomes, strict=True):
         tokens = list(prompt.encode())
         for token in outcome.token_ids:

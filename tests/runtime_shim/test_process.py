@@ -84,7 +84,7 @@ import sys
 from sharkpack.runtime_shim import Engine
 before = private_memory()
 engine = Engine.open(sys.argv[1], threads=int(sys.argv[2]), device="local-task", cache_pages=1 << 20)
-print(engine.load_ms, private_memory() - before)
+print(engine.info.load_ms, private_memory() - before)
 """
     )
     milliseconds, grown = _python(code, large_bundle, threads).split()

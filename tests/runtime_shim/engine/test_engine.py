@@ -82,7 +82,7 @@ def test_a_prompt_of_one_token(engine: Engine) -> None:
 
 def test_a_batch_says_what_each_says_alone(engine: Engine) -> None:
     prompts: list[Prompt] = [[1, 2], "Hello", [7] * 30, [250], "x", [4, 4, 4]]
-    together = engine.generate_batch(prompts, max_tokens=20)
+    together = engine.batch(prompts, max_tokens=20)
     alone = [engine.generate(prompt, max_tokens=20).result for prompt in prompts]
     assert [each.token_ids for each in together] == [each.token_ids for each in alone]
 
@@ -171,7 +171,7 @@ def test_bundles_with_one_batch_size(toy_code: bytes, tmp_path: Path, batch_size
     signature = replace(TOY_SIGNATURE, batch_sizes=batch_sizes)
     path = ToyBundle(code=toy_code, signature=signature).write(tmp_path / "toy.shark")
     with Engine.open(path, threads=1, prefill_chunk=16) as engine:
-        results = engine.generate_batch([[1] * 40, [2], [3, 4]], max_tokens=10)
+        results = engine.batch([[1] * 40, [2], [3, 4]], max_tokens=10)
         assert [list(each.token_ids) for each in results] == [
             continuation(prompt, 10) for prompt in ([1] * 40, [2], [3, 4])
         ]
@@ -181,7 +181,7 @@ def test_bundles_with_one_batch_size(toy_code: bytes, tmp_path: Path, batch_size
 @pytest.mark.parametrize("device", ["local-sync", "local-task"])
 def test_local_devices(toy_bundle: Path, device: str) -> None:
     with Engine.open(toy_bundle, device=device) as engine:
-        assert engine.device_uri == device
+        assert engine.info.device == device
         assert list(engine.generate([1, 2], max_tokens=9).result.token_ids) == continuation([1, 2], 9)
 
 
@@ -189,7 +189,7 @@ def test_a_smaller_context_and_cache(toy_bundle: Path) -> None:
     with Engine.open(toy_bundle, threads=1, context=20) as engine:
         assert list(engine.generate([1, 2], max_tokens=50).result.token_ids) == continuation([1, 2], 50, context=20)
     with Engine.open(toy_bundle, threads=1, cache_pages=3) as engine:
-        assert len(engine.generate_batch([[1] * 10, [2] * 10], max_tokens=10)) == 2
+        assert len(engine.batch([[1] * 10, [2] * 10], max_tokens=10)) == 2
         with pytest.raises(SharkpackError, match="60 tokens need 8 pages and the cache has 3"):
             engine.generate([1] * 50, max_tokens=10)
 

@@ -1,37 +1,27 @@
-"""Scheduler on the toy program: admission, chunks, batches, turns, preemption."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""Scheduler on a fake executor: admission, chunks, batches, turns, preemption."""
 
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim import Bundle
-from sharkpack.runtime_shim.device.hal import open_device
 from sharkpack.runtime_shim.engine.pages import PagePool
 from sharkpack.runtime_shim.engine.scheduler import ScheduledBatch, Scheduler
 from sharkpack.runtime_shim.engine.sequence import Request, SequenceStatus, TokenSequence
-from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
-from tests.runtime_shim.toy_language import CONTEXT, END, PAGE_SIZE, continuation
+from sharkpack.runtime_shim.executor.fake import FakeExecutor
+from tests.runtime_shim.toy_bundle import TOY_SIGNATURE
+from tests.runtime_shim.toy_language import CONTEXT, END, PAGE_SIZE, continuation, next_token
 
 
 class Bench:
-    """An executor with `pages` pages to use, and schedulers over them."""
+    """A fake executor with `pages` pages to use, and schedulers over it."""
 
-    def __init__(self, bundle: Bundle, pages: int) -> None:
-        target = bundle.select().target
-        device = open_device("local-sync", 1)
-        self.executor = CompiledExecutor(bundle.archive, target, device, cache_pages=pages + 1, prefill_chunk=CONTEXT)
+    def __init__(self, pages: int, prefill_chunk: int = CONTEXT) -> None:
+        self.executor = FakeExecutor(
+            TOY_SIGNATURE, cache_pages=pages + 1, next_token=next_token, prefill_chunk=prefill_chunk
+        )
         self.pool = PagePool(pages + 1)
 
     def scheduler(self, prefill_chunk: int = 16) -> Scheduler:
         return Scheduler(self.executor, self.pool, context_length=CONTEXT, prefill_chunk=prefill_chunk)
-
-
-@pytest.fixture
-def bundle(toy_bundle: Path) -> Iterator[Bundle]:
-    with Bundle.open(toy_bundle) as bundle:
-        yield bundle
 
 
 def _sequence(prompt: list[int], max_tokens: int = 10) -> TokenSequence:
@@ -42,13 +32,14 @@ def _run(scheduler: Scheduler) -> list[ScheduledBatch]:
     steps = []
     while (step := scheduler.step()) is not None:
         steps.append(step)
+        assert not [each.error for each in step.sequences if each.error]
         assert len(steps) < 2000, "the scheduler does not end"
     assert not scheduler.busy
     return steps
 
 
-def test_a_long_prompt_is_computed_in_chunks(bundle: Bundle) -> None:
-    scheduler = Bench(bundle, 12).scheduler(prefill_chunk=16)
+def test_a_long_prompt_is_computed_in_chunks() -> None:
+    scheduler = Bench(12).scheduler(prefill_chunk=16)
     prompt = list(range(50))
     scheduler.add(sequence := _sequence(prompt))
     steps = _run(scheduler)
@@ -56,9 +47,9 @@ def test_a_long_prompt_is_computed_in_chunks(bundle: Bundle) -> None:
     assert sequence.generated_ids == continuation(prompt, 10)
 
 
-def test_sequences_together_say_what_each_says_alone(bundle: Bundle) -> None:
+def test_sequences_together_say_what_each_says_alone() -> None:
     prompts = [[1], [2, 3], list(range(40)), [9] * 17, [200, 7, 7], [31] * 8, [250]]
-    bench = Bench(bundle, 80)
+    bench = Bench(80)
     scheduler = bench.scheduler()
     sequences = [_sequence(prompt, 30) for prompt in prompts]
     for sequence in sequences:
@@ -69,8 +60,8 @@ def test_sequences_together_say_what_each_says_alone(bundle: Bundle) -> None:
     assert bench.pool.available == bench.pool.capacity
 
 
-def test_decoding_goes_on_while_a_long_prompt_is_computed(bundle: Bundle) -> None:
-    scheduler = Bench(bundle, 40).scheduler(prefill_chunk=8)
+def test_decoding_goes_on_while_a_long_prompt_is_computed() -> None:
+    scheduler = Bench(40).scheduler(prefill_chunk=8)
     scheduler.add(talking := _sequence([4, 4], 40))
     while not talking.generated_ids:
         scheduler.step()
@@ -79,8 +70,8 @@ def test_decoding_goes_on_while_a_long_prompt_is_computed(bundle: Bundle) -> Non
     assert entries[:8] in (["prefill", "decode"] * 4, ["decode", "prefill"] * 4)
 
 
-def test_prompts_of_like_length_share_a_call_and_others_do_not(bundle: Bundle) -> None:
-    scheduler = Bench(bundle, 60).scheduler(prefill_chunk=64)
+def test_prompts_of_like_length_share_a_call_and_others_do_not() -> None:
+    scheduler = Bench(60).scheduler(prefill_chunk=64)
     for length in (16, 15, 14, 13):
         scheduler.add(_sequence([length] * length, 1))
     assert [len(step.sequences) for step in _run(scheduler)] == [4]
@@ -92,8 +83,8 @@ def test_prompts_of_like_length_share_a_call_and_others_do_not(bundle: Bundle) -
     _run(scheduler)
 
 
-def test_a_prompt_waits_until_there_are_pages(bundle: Bundle) -> None:
-    bench = Bench(bundle, 6)
+def test_a_prompt_waits_until_there_are_pages() -> None:
+    bench = Bench(6)
     scheduler = bench.scheduler()
     first, second = _sequence([1] * 30, 4), _sequence([2] * 30, 4)
     scheduler.add(first)
@@ -106,8 +97,8 @@ def test_a_prompt_waits_until_there_are_pages(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("pages", [7, 9, 13, 40])
-def test_when_pages_run_out_the_youngest_begins_again_and_nothing_is_lost(bundle: Bundle, pages: int) -> None:
-    bench = Bench(bundle, pages)
+def test_when_pages_run_out_the_youngest_begins_again_and_nothing_is_lost(pages: int) -> None:
+    bench = Bench(pages)
     scheduler = bench.scheduler()
     prompts = [[seed] * 7 for seed in (3, 5, 11, 29, 31)]
     sequences = [_sequence(prompt, 40) for prompt in prompts]
@@ -120,39 +111,39 @@ def test_when_pages_run_out_the_youngest_begins_again_and_nothing_is_lost(bundle
     assert (sum(sum(step.counts) for step in steps) > once) == (pages < 40)
 
 
-def test_cancelling_frees_pages_wherever_the_sequence_stands(bundle: Bundle) -> None:
-    bench = Bench(bundle, 6)
+def test_cancelling_frees_pages_wherever_the_sequence_stands() -> None:
+    bench = Bench(6)
     scheduler = bench.scheduler()
     running, waiting, abandoned = _sequence([1] * 30), _sequence([2] * 30), _sequence([3] * 30)
     for sequence in (running, waiting, abandoned):
         scheduler.add(sequence)
     scheduler.step()
-    scheduler.cancel(waiting)
+    scheduler.end(waiting, "cancelled")
     abandoned.abandoned = True
-    scheduler.cancel(running)
-    scheduler.cancel(running)  # a second time does nothing
+    scheduler.end(running, "cancelled")
+    scheduler.end(running, "cancelled")  # a second time does nothing
     assert _run(scheduler) == []
     assert [each.finish_reason for each in (running, waiting, abandoned)] == ["cancelled"] * 3
     assert bench.pool.available == bench.pool.capacity
 
 
-def test_what_can_never_fit_is_refused_at_once(bundle: Bundle) -> None:
-    scheduler = Bench(bundle, 2).scheduler()
+def test_what_can_never_fit_is_refused_at_once() -> None:
+    scheduler = Bench(2).scheduler()
     with pytest.raises(SharkpackError, match="40 tokens need 5 pages and the cache has 2"):
         scheduler.add(_sequence([1] * 30, 10))
     assert not scheduler.busy
 
 
-def test_the_last_page_can_be_filled(bundle: Bundle) -> None:
-    scheduler = Bench(bundle, CONTEXT // PAGE_SIZE).scheduler()
+def test_the_last_page_can_be_filled() -> None:
+    scheduler = Bench(CONTEXT // PAGE_SIZE).scheduler()
     scheduler.add(sequence := _sequence([1] * CONTEXT, 10))
     _run(scheduler)
     assert sequence.generated_ids == continuation([1] * CONTEXT, 10)
     assert (len(sequence.generated_ids), sequence.finish_reason) == (1, "length")
 
 
-def test_logits_apart_from_what_is_queued(bundle: Bundle) -> None:
-    bench = Bench(bundle, 12)
+def test_logits_apart_from_what_is_queued() -> None:
+    bench = Bench(12)
     scheduler = bench.scheduler(prefill_chunk=8)
     scheduler.add(sequence := _sequence([6, 7], 20))
     scheduler.step()
