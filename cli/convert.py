@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharkpack.cli.support.console import format_bytes, format_seconds, write_text
-from sharkpack.cli.support.environment import require_compiler, stop_when_terminated
+from sharkpack.cli.support.environment import require_compiler
 from sharkpack.cli.support.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
 from sharkpack.cli.support.reporting import write_report
 
@@ -55,10 +55,9 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     if arguments.text is not None:
         require_compiler()
-    with stop_when_terminated():
-        with show_progress(quiet=arguments.quiet) as progress:
-            report = convert_model(options, progress)
-        change = perplexity_change(arguments)
+    with show_progress(quiet=arguments.quiet) as progress:
+        report = convert_model(options, progress)
+    change = perplexity_change(arguments)
     write_report(arguments, report.quantization, change, fields=lambda: _fields(report), show=lambda: _show(report))
     return 0
 

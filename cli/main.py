@@ -1,8 +1,10 @@
 """The entry point: argv to one command, and every way a command can end to an exit status.
 
-0 done, 2 bad input, 70 a defect in sharkpack, 130 interrupted, 141 the reader of our output went away.
+0 done, 2 bad input, 70 a defect in sharkpack, 141 the reader of our output went away; 130 interrupted, 143 terminated,
+129 hung up.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from sharkpack import __version__
 from sharkpack.cli.support.arguments import Parser
+from sharkpack.cli.support.signals import ending, stop_on_signals
 from sharkpack.cli.support.streams import open_closed_streams
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.one_line import printable
@@ -34,13 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_closed_streams()
     try:
-        return _execute(argv)
+        with stop_on_signals():
+            return _execute(argv)
     except SharkpackError as error:
         return _fail(f"error: {_one_line(str(error))}", 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except KeyboardInterrupt as interrupt:
+        return _fail(*ending(interrupt))
     except BrokenPipeError:
-        _abandon_stdout()
+        _abandon_output()
         return 141
     except Exception as error:  # the last resort: a defect must not look like the user's fault
         summary = _one_line(f"{type(error).__name__}: {error}")
@@ -84,7 +88,8 @@ def _fail(line: str, status: int) -> int:
         import traceback
 
         traceback.print_exc()
-    print(line, file=sys.stderr)
+    with contextlib.suppress(OSError):  # a terminal that is gone, or a closed pipe
+        print(line, file=sys.stderr)
     return status
 
 
@@ -92,10 +97,11 @@ def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
-def _abandon_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's own flush at exit stays quiet."""
+def _abandon_output() -> None:
+    """Point both outputs at nothing, so that the interpreter's own flush at exit stays quiet."""
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - devnull is not a path of ours
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 if __name__ == "__main__":

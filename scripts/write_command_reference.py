@@ -30,8 +30,9 @@ def _page() -> Iterator[str]:
     yield ""
     yield "<!-- Written by scripts/write_command_reference.py. -->"
     yield ""
-    yield "Exit status: 0 done, 2 bad input, 70 a defect in sharkpack, 130 interrupted, 141 the reader of the output"
-    yield "went away. Errors are one line on standard error; `SHARKPACK_TRACEBACK=1` adds where they came from."
+    yield "Exit status: 0 done, 2 bad input, 70 a defect in sharkpack, 129 hung up, 130 interrupted, 143 terminated,"
+    yield "141 the reader of the output went away. Errors are one line on standard error; `SHARKPACK_TRACEBACK=1` adds"
+    yield "where they came from."
     parsers = _subparsers(build_parser())
     for command in COMMANDS:
         yield ""

@@ -1,7 +1,6 @@
-"""The process that a command makes something in: what is installed, and what becomes of signals and warnings."""
+"""The process that a command makes something in: what is installed, and what becomes of warnings."""
 
 import importlib.util
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,20 +19,6 @@ def require_compiler() -> None:
             f"this installation can run models but not build them ({', '.join(missing)} not installed): "
             "pip install 'sharkpack[build]'"
         )
-
-
-@contextmanager
-def stop_when_terminated() -> Iterator[None]:
-    """Unwind on SIGTERM as on Ctrl-C, so that nothing half-written stays behind."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager

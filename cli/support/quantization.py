@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharkpack.cli.support.text_file import read_text
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.output_file import OutputFile
 
 if TYPE_CHECKING:
     from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions
@@ -119,10 +120,12 @@ def show_quantization(report: "QuantizationReport", change: "PerplexityChange | 
 def write_quantization_report(report: "QuantizationReport", path: Path) -> None:
     """The table of tensors as tab-separated lines under a heading, at `path`, replacing what is there."""
     lines = ["\t".join(row) for row in (_HEADINGS, *_rows(report))]
+    file = OutputFile(path, overwrite=True)
     try:
-        path.write_text("\n".join(lines) + "\n", "utf-8")
-    except OSError as error:
-        raise SharkpackError(f"{path}: cannot write: {error.strerror}") from error
+        file.write(("\n".join(lines) + "\n").encode("utf-8"))
+        file.publish()
+    finally:
+        file.discard()
 
 
 def _rows(report: "QuantizationReport") -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sharkpack.cli.support.console import write_json, write_note, write_text
-from sharkpack.cli.support.environment import require_compiler, stop_when_terminated, without_warnings
+from sharkpack.cli.support.environment import require_compiler, without_warnings
 from sharkpack.cli.support.quantization import (
     perplexity_change,
     quantization_json,
@@ -45,7 +45,7 @@ def compile_and_report(
     gc.set_threshold(200_000, 20, 100)
     from sharkpack.cli.support.progress import show_progress
 
-    with stop_when_terminated(), without_warnings():
+    with without_warnings():
         with show_progress(quiet=arguments.quiet) as progress:
             report = make(arguments, progress)
         change = perplexity_change(arguments)

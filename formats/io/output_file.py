@@ -4,17 +4,20 @@ import contextlib
 import errno
 import io
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.temporary import hold, remove_abandoned, temporary_path
 
 _SPACE_MARGIN = 1 << 20  # so that a disk is not left with no room at all
 _BLOCK = 4 << 20
 """Bytes given to the system at once, at multiples of as many: it then keeps a file just written in pages of 2 MiB, and
 weights that are mapped from it are read a sixth faster than from pages of 4 KiB."""
+
+OUTPUT_PREFIX = ".sharkpack-"
+"""Of the names of outputs, files and folders, that are not whole yet."""
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -34,8 +37,9 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 class OutputFile:
     """Written under a temporary name, seen under `path` only after `publish`; `discard` is safe at any time.
 
-    Refuses an existing `path` unless `overwrite`. Every failure of the operating system is a SharkpackError that names
-    `path`, and one that says what is needed and what is free where the disk is full.
+    Refuses an existing `path` unless `overwrite`; removes what killed processes left half-written beside it. Every
+    failure of the operating system is a SharkpackError that names `path`, and one that says what is needed and what is
+    free where the disk is full.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
@@ -44,9 +48,9 @@ class OutputFile:
         self._block = bytearray(_BLOCK)
         self._written = self._staged = 0
         check_output(path, overwrite=overwrite)
-        self._temporary = path.with_name(f".sharkpack-{secrets.token_hex(8)}.partial")
+        remove_abandoned(path.parent, OUTPUT_PREFIX)
         with self._os_errors():
-            self._file = self._open_temporary()
+            self._temporary, self._file = self._open_temporary()
 
     def check_space(self, size: int) -> None:
         """Announce `size` more bytes; raise SharkpackError unless the file system has room for them."""
@@ -91,9 +95,14 @@ class OutputFile:
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _open_temporary(self) -> io.FileIO:
+    def _open_temporary(self) -> tuple[Path, io.FileIO]:
         # Not tempfile: its files are private, and this one becomes the output, with the mode that umask gives.
-        return self._temporary.open("xb", buffering=0)
+        while True:
+            temporary = temporary_path(self._path.parent, OUTPUT_PREFIX)
+            file = temporary.open("xb", buffering=0)
+            if hold(file.fileno(), temporary):
+                return temporary, file
+            file.close()
 
     def _flush(self) -> None:
         """Write what is staged: the bytes of the current block that are not in the file yet."""

