@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharkpack.cli.run import read_prompt
 from sharkpack.cli.support.arguments import natural_number, positive_integer
 from sharkpack.cli.support.console import write_json, write_table, write_text
+from sharkpack.cli.support.text_file import read_prompt
 
 if TYPE_CHECKING:
     from sharkpack.runtime_shim.tools.dump import DumpedStep

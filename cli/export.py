@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.build import add_program_arguments, add_report_arguments, read_options
+from sharkpack.cli.support.build_options import add_program_arguments, add_report_arguments, read_options
 from sharkpack.cli.support.console import format_bytes, format_seconds, write_table, write_text
 from sharkpack.cli.support.reporting import compile_and_report
 

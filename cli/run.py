@@ -2,13 +2,13 @@
 
 import argparse
 import gc
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharkpack.cli.support.arguments import finite_number, positive_integer, seed
 from sharkpack.cli.support.console import format_seconds, write_json, write_note, write_text
+from sharkpack.cli.support.text_file import read_prompt, utf8_text
 from sharkpack.formats.errors import SharkpackError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def compose_prompt(arguments: argparse.Namespace, *, has_template: bool) -> "Pro
         raise SharkpackError(f"--system needs the chat template, and {why}: put the text into the prompt")
     if not prompt:
         raise SharkpackError("the prompt is empty: give at least one character")
-    system = _check_text(arguments.system.encode("utf-8", errors="surrogateescape"), "the system message")
+    system = utf8_text(arguments.system.encode("utf-8", errors="surrogateescape"), "the system message")
     return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
 
 
@@ -180,21 +180,6 @@ def follow(generation: "Generation", *, silent: bool) -> bool:
             write(piece)
     write("\n")
     return completed
-
-
-def read_prompt(argument: str) -> str:
-    """The prompt as text; "-" reads standard input, less one line end at its end."""
-    if argument != "-":
-        return _check_text(argument.encode("utf-8", errors="surrogateescape"), "the prompt")
-    text = _check_text(sys.stdin.buffer.read(), "standard input")
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _check_text(data: bytes, what: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SharkpackError(f"{what} is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}") from error
 
 
 def _discard(text: str) -> None:

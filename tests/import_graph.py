@@ -78,3 +78,19 @@ def _way_around(graph: Graph, group: Iterable[str]) -> list[str]:
                 seen.add(name)
                 ways.append([*way, name])
     return []
+
+
+def rooms_imported(graph: Graph, folder: str) -> dict[str, set[str]]:
+    """Room (a package directly in `folder`, such as "bundler") -> the other modules directly there that it imports."""
+    root = f"sharkpack.{folder}"
+    packages = {path.parent.name for path in (ROOT / folder).glob("*/__init__.py")}
+    found: dict[str, set[str]] = {package: set() for package in packages}
+    for module, imported in graph.items():
+        room = _room(module, root)
+        if room in packages:
+            found[room] |= {other for name in imported if (other := _room(name, root)) not in (None, room)}
+    return found
+
+
+def _room(module: str, root: str) -> str | None:
+    return module.removeprefix(f"{root}.").split(".")[0] if module.startswith(f"{root}.") else None

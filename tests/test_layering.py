@@ -1,6 +1,7 @@
 """The rule of imports: which folder may import which, and which packages; what loading one brings along."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from importlinter import cli as importlinter_cli
 
-from tests.import_graph import circles, graph_of, product_graph
+from tests.import_graph import FOLDERS, circles, graph_of, product_graph, rooms_imported
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,6 +33,17 @@ def test_no_files_import_one_another_in_a_circle() -> None:
     """Nor in functions, nor for types: import-linter sees packages alone."""
     found = [" -> ".join(circle) for circle in circles(product_graph())]
     assert not found, f"imports in a circle: {'; '.join(found)}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_rooms_import_what_they_say(folder: str) -> None:
+    """The end of a room's docstring lists its neighbours below; the contracts in pyproject.toml order all of them."""
+    for room, imported in rooms_imported(product_graph(), folder).items():
+        said = re.search(rf"\n\nImports from {folder}: ([^.]*)\.\s*$", _docstring(ROOT / folder / room / "__init__.py"))
+        assert said is not None, f"{folder}/{room}: its docstring does not end with 'Imports from {folder}: ....'"
+        allowed = set(re.split(r",\s+", said[1])) - {"nothing"}
+        assert imported <= allowed, f"{folder}/{room} imports {imported - allowed} and does not say so"
+        assert allowed <= imported, f"{folder}/{room} says that it imports {allowed - imported}, and does not"
 
 
 def test_every_way_to_import_closes_a_circle(tmp_path: Path) -> None:
@@ -103,6 +115,10 @@ def _imported_names(path: Path) -> Iterator[str]:
         else:
             continue
         yield from (name for name in names if name.split(".")[0] not in sys.stdlib_module_names)
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def _is_for_types(node: ast.AST) -> bool:

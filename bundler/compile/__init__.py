@@ -1,1 +1,4 @@
-"""A model to compiled modules: trace, program, targets, the compiler and its cache."""
+"""A model to compiled modules: trace, program, targets, the compiler and its cache.
+
+Imports from bundler: steps.
+"""

@@ -1,4 +1,7 @@
-"""A source model written as one file that other tools read: GGUF, or an IREE parameter archive."""
+"""A source model written as one file that other tools read: GGUF, or an IREE parameter archive.
+
+Imports from bundler: pipeline, prefetch, progress, quantize, sources, tokenizer.
+"""
 
 from sharkpack.bundler.convert.convert import convert_model
 from sharkpack.bundler.convert.options import ConvertOptions, ConvertReport

@@ -1,4 +1,7 @@
-"""What a build needs of a model besides its program. The compile cache keeps it, so that torch need not be loaded."""
+"""What a build needs of a model besides its program. The compile cache keeps it, so that torch need not be loaded.
+
+Imports from bundler: compile, prefetch, progress, sources.
+"""
 
 from sharkpack.bundler.model_spec.spec import ModelSpec
 

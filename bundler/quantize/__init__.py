@@ -1,4 +1,7 @@
-"""A source model quantised as it is read: which type each tensor gets, and what that costs in accuracy."""
+"""A source model quantised as it is read: which type each tensor gets, and what that costs in accuracy.
+
+Imports from bundler: model_spec, progress, sources.
+"""
 
 from sharkpack.bundler.quantize.mixture import SCHEMES, Scheme
 from sharkpack.bundler.quantize.options import QuantizeOptions

@@ -1,4 +1,7 @@
-"""Where models come from. Opening one reads its description; weights are read tensor by tensor, later."""
+"""Where models come from. Opening one reads its description; weights are read tensor by tensor, later.
+
+Imports from bundler: compile, progress.
+"""
 
 import re
 from collections.abc import Callable

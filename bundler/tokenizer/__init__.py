@@ -1,4 +1,7 @@
-"""Tokenizers: taken from a checkpoint's files, or rebuilt from what a GGUF file says of its vocabulary."""
+"""Tokenizers: taken from a checkpoint's files, or rebuilt from what a GGUF file says of its vocabulary.
+
+Imports from bundler: sources.
+"""
 
 from sharkpack.bundler.tokenizer.rebuild import rebuild_tokenizer
 from sharkpack.bundler.tokenizer.rebuilt import RebuiltTokenizer

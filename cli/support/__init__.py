@@ -1,1 +1,4 @@
-"""What commands share: arguments, console, progress, reports."""
+"""What commands share: arguments, console, progress, reports.
+
+Imports from cli: nothing.
+"""

@@ -1,1 +1,4 @@
-"""Files and values: mapped input, output that appears whole or not at all, strict JSON. Knows no model."""
+"""Files and values: mapped input, output that appears whole or not at all, strict JSON. Knows no model.
+
+Imports from formats: errors.
+"""

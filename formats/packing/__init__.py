@@ -1,4 +1,7 @@
-"""The packed weight stream that kernels read: tiles of 16 rows, codes and their scales together (docs/format.md)."""
+"""The packed weight stream that kernels read: tiles of 16 rows, codes and their scales together (docs/format.md).
+
+Imports from formats: errors, quant.
+"""
 
 from sharkpack.formats.packing.layout import (
     CACHE_LINE,

@@ -1,4 +1,7 @@
-"""GGML block types: sizes, codes, scales and minimums of a block, and the reference dequantisation. Not the packing."""
+"""GGML block types: sizes, codes, scales and minimums of a block, and the reference dequantisation. Not the packing.
+
+Imports from formats: errors.
+"""
 
 from sharkpack.formats.quant.block import DecodedBlocks, QuantType, ScaleType, block_values
 from sharkpack.formats.quant.types import QUANT_TYPES, dequantize, quant_type

@@ -1,4 +1,7 @@
-"""float32 weights to GGML's blocks, as llama.cpp would store them. What a block then means is `formats.quant`'s."""
+"""float32 weights to GGML's blocks, as llama.cpp would store them. What a block then means is `formats.quant`'s.
+
+Imports from formats: errors, quant.
+"""
 
 from sharkpack.formats.quantize.types import QUANTIZERS, Quantizer, quantize, quantizer
 

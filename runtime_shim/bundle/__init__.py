@@ -1,1 +1,4 @@
-"""Opened bundles: manifest, tokenizer and chat template, from a file or from memory."""
+"""Opened bundles: manifest, tokenizer and chat template, from a file or from memory.
+
+Imports from runtime_shim: device, errors, text.
+"""

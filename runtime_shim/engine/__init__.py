@@ -1,1 +1,4 @@
-"""The engine: requests, scheduling, cache pages, sampling. Knows no device."""
+"""The engine: requests, scheduling, cache pages, sampling. Knows no device.
+
+Imports from runtime_shim: bundle, checks, device, errors, executor, text.
+"""

@@ -1,1 +1,4 @@
-"""Tools over an engine or a program: perplexity, dumps of calls."""
+"""Tools over an engine or a program: perplexity, dumps of calls.
+
+Imports from runtime_shim: engine, errors, executor.
+"""

@@ -1,1 +1,4 @@
-"""Layers and modules that recipes share. Knows no architecture."""
+"""Layers and modules that recipes share. Knows no architecture.
+
+Imports from templates: kernels, ops.
+"""

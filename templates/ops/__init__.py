@@ -2,6 +2,8 @@
 
 A recipe calls these; the bundler finds them in the traced program and puts in the kernel that kernel_table.py names.
 Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the tokens of all sequences, flattened.
+
+Imports from templates: kernels.
 """
 
 from sharkpack.templates.ops.attention import attention, attention_int8, rope_and_store
