@@ -10,7 +10,7 @@ import iree.runtime as rt
 import numpy as np
 
 from benchmarks.command import run_command
-from benchmarks.iree_module import TARGET, load, open_device
+from benchmarks.iree_module import ISA, load, open_device
 from sharkpack.templates.kernels.emitter import I32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
 
@@ -47,7 +47,7 @@ def chain(kernel: Kernel, calls: int) -> str:
     kind = f"tensor<{kernel.outputs[0].tensor}>"
     lines = [f"  %v{i + 1} = util.call @{kernel.name}(%v{i}) : ({kind}) -> {kind}" for i in range(calls)]
     function = [f"func.func @run(%v0: {kind}) -> {kind} {{", *lines, f"  return %v{calls} : {kind}", "}"]
-    return "\n".join([kernel.layout_alias, "module @module {", kernel.render(TARGET.isa), *function, "}"])
+    return "\n".join([kernel.layout_alias, "module @module {", kernel.render(ISA), *function, "}"])
 
 
 def increment() -> Kernel:

@@ -12,8 +12,11 @@ from sharkpack.bundler.compile.compiler import compile_module
 from sharkpack.bundler.compile.targets import best_of_host
 from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.runtime_shim.executor.loading import lend
+from sharkpack.templates.lowering.cpu import Cpu
 
 TARGET = best_of_host(host_cpu().architecture, host_cpu().features)
+assert isinstance(TARGET.lowering, Cpu)
+ISA = TARGET.lowering.isa
 
 
 def open_device(threads: int) -> Any:

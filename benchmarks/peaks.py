@@ -58,7 +58,7 @@ def _measure(bundle: Path, threads: int, repeats: int) -> tuple[dict[str, float]
     import iree.runtime as rt
     import numpy as np
 
-    from benchmarks.iree_module import TARGET, load, open_device
+    from benchmarks.iree_module import ISA, load, open_device
     from benchmarks.peak_kernels import (
         DOT_MACS_PER_ROW,
         DOT_TILES,
@@ -75,7 +75,7 @@ def _measure(bundle: Path, threads: int, repeats: int) -> tuple[dict[str, float]
     dots = integer_dots()
     codes = rt.asdevicearray(device, np.ones((DOT_ROWS, 256 * DOT_TILES), np.int8))
     words = rt.asdevicearray(device, np.full((DOT_ROWS, 32), 0x01010101, np.int32))
-    module = load(module_text([dots], TARGET.isa), device)
+    module = load(module_text([dots], ISA), device)
     (dot_seconds,) = _best([lambda: module[f"call_{dots.name}"](codes, words)], repeats)
 
     readers = [streaming_sum(*shape) for shape in SHAPES]
@@ -83,7 +83,7 @@ def _measure(bundle: Path, threads: int, repeats: int) -> tuple[dict[str, float]
         offset, nbytes = max(weight_ranges(archive), key=lambda found: found[1])
         rows = nbytes // (4 * ROW_WORDS)
         memory = np.frombuffer(archive.mmap, np.uint8, 4 * ROW_WORDS * rows, offset)
-        reading = load(reading_text(readers, rows, TARGET.isa), device, {"weights": memory})
+        reading = load(reading_text(readers, rows, ISA), device, {"weights": memory})
         calls = [reading[f"read_{reader.name}"] for reader in readers]
         seconds = _best(calls, repeats)
     return {reader.name: memory.nbytes / s for reader, s in zip(readers, seconds, strict=True)}, (

@@ -30,6 +30,8 @@ from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
 from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.lowering.cpu import Cpu
+from sharkpack.templates.lowering.parse import parse
 
 LARGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 """Weights lie in pages of 2 MiB, as in a bundle that the page cache holds."""
@@ -94,7 +96,9 @@ def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
     with tempfile.TemporaryDirectory() as folder, open_source(str(source)) as model:
         out, plan = Path(folder), make_plan(model, options)
         program = plan.program()
-        kernels = {kernel.name: kernel for kernel in program.kernels if call.tokens == 1}
+        lowering = plan.targets[0].lowering
+        assert isinstance(lowering, Cpu)
+        kernels = lowering.kernels(parse(program.text)) if call.tokens == 1 else {}
         _write_model(plan, model, program, out)
         command = _benchmark(out, _inputs(plan, call, out), call, threads, rounds)
         (timed,) = json.loads(run(["env", LARGE_PAGES, *command]).stdout)["benchmarks"]

@@ -25,6 +25,8 @@ from sharkpack.bundler.steps import Steps
 from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
 from sharkpack.formats.io.output_folder import output_folder
 from sharkpack.formats.iree_tools import compile_command, run_command, script
+from sharkpack.templates.lowering.lowering import link
+from sharkpack.templates.lowering.parse import has_calls
 
 PROGRAM = "program.mlir"
 PARAMETERS = "parameters.irpa"
@@ -79,8 +81,8 @@ def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: S
         program = plan.program()
     for target in plan.targets:
         with steps(f"compile {target.id}"):
-            programs[target.id] = f"{target.id}.mlir" if program.kernels else PROGRAM
-            (out / programs[target.id]).write_text(program.link(target.isa), encoding="utf-8")
+            programs[target.id] = f"{target.id}.mlir" if has_calls(program.text) else PROGRAM
+            (out / programs[target.id]).write_text(link(program.text, target.lowering), encoding="utf-8")
             (out / _module(target.id)).write_bytes(compile_target(program, target, cache)[0])
     return programs
 

@@ -120,7 +120,7 @@ class ReferenceProgram:
 def _plan(source: SourceDescription, context: int | None) -> BuildPlan:
     """All in float32, but for a program, which says itself what its cache is."""
     options = BuildOptions(source=str(source.path), batch_sizes=(1,), context=context, cache=False)
-    exact = replace(options, cache_dtype="f32", activations="float32")
+    exact = replace(options, cache_dtype="f32")
     return make_plan(source, exact if source.program is None else options)
 
 

@@ -10,6 +10,7 @@ from sharkpack.bundler.compile.compiler import compile_module
 from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.compile.targets import Target
 from sharkpack.bundler.steps import Steps
+from sharkpack.templates.lowering.lowering import link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +47,14 @@ def compile_target(program: Program, target: Target, cache: CompileCache | None)
     """A program's module for a target, the key that the cache has it under, and whether it was there.
 
     What a recipe's trace and our kernels become is not verified at each step: tests are for that. A program of somebody
-    else is, and has none of our kernels.
+    else is.
     """
-    text = program.link(target.isa)
+    text = link(program.text, target.lowering)
     key = module_key(text, target)
     code = None if cache is None else cache.get(key)
     if code is not None:
         return code, key, True
-    code = compile_module(text, target, verify=not program.kernels)
+    code = compile_module(text, target, verify=not program.from_recipe)
     if cache is not None:
         cache.put(key, code, f"code for {target.id}")
     return code, key, False

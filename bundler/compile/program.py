@@ -1,25 +1,18 @@
-"""A program: MLIR text that calls declared kernels, whose bodies it links for a target. Knows nothing of torch."""
+"""A program as MLIR text that no target is known to: a target's lowering computes its operators. Knows no torch."""
 
 from dataclasses import dataclass
-
-from sharkpack.templates.kernels.isa import Isa
-from sharkpack.templates.kernels.kernel import Kernel
 
 PARAMETER_SCOPE = "model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """MLIR text (torch dialect, kernels declared) and the kernels it calls."""
+    """MLIR text in torch's dialect or any other that the compiler takes.
+
+    from_recipe: whether a recipe of ours was traced, whose code the tests have verified; others are verified when
+        they are compiled.
+    """
 
     text: str
-    kernels: tuple[Kernel, ...]
     entry_points: tuple[str, ...]
-
-    def link(self, isa: Isa) -> str:
-        """The program with the kernels' bodies for `isa`, as MLIR text that the compiler takes."""
-        if not self.kernels:
-            return self.text
-        aliases, opening, body = self.text.partition("module @module {\n")
-        head = [kernel.layout_alias for kernel in self.kernels]
-        return "\n".join([*head, aliases + opening, *(kernel.render(isa) for kernel in self.kernels), body])
+    from_recipe: bool

@@ -1,9 +1,11 @@
-"""The machines a program can be compiled for: compiler flags, kernels, and what the device must have. Data only."""
+"""The machines a program can be compiled for: compiler flags, lowering, and what the device must have. Data only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.isa import AVX2, AVX512, AVX512_VNNI, AVX_VNNI, DOTPROD, I8MM, NEON, SSSE3, Isa
+from sharkpack.templates.lowering.cpu import Cpu
+from sharkpack.templates.lowering.lowering import Activations, Lowering
 
 HOST = "host"
 """Stands for the best of TARGETS that the building machine itself can run."""
@@ -14,7 +16,8 @@ class Target:
     """One machine to compile for.
 
     driver: the HAL driver that runs the module. architecture, cpu_features: what the device must have, in LLVM's
-    names. priority: of several targets that a machine can run, the highest is taken. isa: the kernels to use.
+    names. priority: of several targets that a machine can run, the highest is taken. lowering: how it
+    computes operators, and in which precision.
     """
 
     id: str
@@ -22,7 +25,7 @@ class Target:
     architecture: str
     cpu_features: tuple[str, ...]
     priority: int
-    isa: Isa
+    lowering: Lowering
     flags: tuple[str, ...]
 
 
@@ -45,7 +48,7 @@ def _cpu(
         architecture=architecture,
         cpu_features=tuple(sorted(features)),
         priority=priority,
-        isa=isa,
+        lowering=Cpu(isa=isa),
         flags=tuple(flags),
     )
 
@@ -74,13 +77,23 @@ TARGETS = {
 }
 
 
-def choose_targets(names: tuple[str, ...], host_architecture: str, host_features: frozenset[str]) -> tuple[Target, ...]:
-    """The targets that a user named, `host` resolved, without repeats. Raises SharkpackError for an unknown name."""
+def choose_targets(
+    names: tuple[str, ...],
+    host_architecture: str,
+    host_features: frozenset[str],
+    activations: Activations | None = None,
+) -> tuple[Target, ...]:
+    """The targets that a user named, `host` resolved, without repeats; activations: None is each target's own.
+
+    Raises SharkpackError for an unknown name, and for activations that a target has not.
+    """
     found: dict[str, Target] = {}
     for name in names or (HOST,):
         target = best_of_host(host_architecture, host_features) if name == HOST else TARGETS.get(name)
         if target is None:
             raise SharkpackError(f"unknown target '{name}'; known: {HOST}, {', '.join(TARGETS)}")
+        if activations is not None:
+            target = replace(target, lowering=target.lowering.with_activations(activations))
         found[target.id] = target
     return tuple(found.values())
 

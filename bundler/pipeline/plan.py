@@ -26,6 +26,7 @@ from sharkpack.formats.model_files.tensor_file import TensorFilePlan
 from sharkpack.formats.model_files.tensor_note import write_note
 from sharkpack.templates.architectures.names import ARCHITECTURES
 from sharkpack.templates.layers.model_options import ModelOptions
+from sharkpack.templates.lowering.lowering import Activations
 
 MAX_BATCH = 64
 DEFAULT_PAGE_SIZE = 32
@@ -68,7 +69,7 @@ class BuildPlan:
                 value_head_dim=layout.value_head_dim,
             ),
             vocab_size=self.model.vocab_size,
-            activations=options.activations,
+            activations=self.targets[0].lowering.activations,
         )
 
     def program(self) -> Program:
@@ -76,7 +77,7 @@ class BuildPlan:
         program = self.source.program
         if isinstance(program, MlirProgram):
             names = tuple(entry.name for entry in entry_points(self.signature))
-            return Program(text=program.code.text, kernels=(), entry_points=names)
+            return Program(text=program.code.text, entry_points=names, from_recipe=False)
         from sharkpack.bundler.compile.trace import (
             trace,  # torch and turbine: seconds to load, where there is code already
         )
@@ -109,9 +110,9 @@ def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCa
     if source.program is None and source.architecture not in ARCHITECTURES:
         supported = ", ".join(ARCHITECTURES)
         raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {supported}")
-    host = host_cpu()
-    targets = choose_targets(options.targets, host.architecture, host.features)
     model_options = _model_options(source, options)
+    host = host_cpu()
+    targets = choose_targets(options.targets, host.architecture, host.features, _activations(source, options))
     batch_sizes = _batch_sizes(source, options)
     model = _outline(source, model_options, cache)
     plan = BuildPlan(
@@ -166,7 +167,6 @@ def _model_options(source: SourceDescription, options: BuildOptions) -> ModelOpt
         context_length=context,
         page_size=_chosen(options.page_size, DEFAULT_PAGE_SIZE),
         cache_dtype=_chosen(options.cache_dtype, "f16"),
-        activations=_chosen(options.activations, "int8"),
     )
     if source.program is not None:
         made = _programs_own(source, options, made)
@@ -179,13 +179,22 @@ def _programs_own(source: SourceDescription, options: BuildOptions, made: ModelO
     """A program says itself what its pages are; SharkpackError for an option that says otherwise."""
     program = source.program
     assert program is not None
-    own = {"page_size": program.page_size, "cache_dtype": program.cache_dtype, "activations": "float32"}
-    for key, value in own.items():
-        asked = getattr(options, key)
-        if asked not in (None, value):
-            option = f"--{key.replace('_', '-')}"
-            raise SharkpackError(f"{source.path}: a program has its own {option}, here {value}; leave out {option}")
-    return replace(made, **own)  # type: ignore[arg-type]
+    _refuse_other(source, "--page-size", options.page_size, program.page_size)
+    _refuse_other(source, "--cache-dtype", options.cache_dtype, program.cache_dtype)
+    return replace(made, page_size=program.page_size, cache_dtype=program.cache_dtype)
+
+
+def _activations(source: SourceDescription, options: BuildOptions) -> Activations | None:
+    """Those asked for; a program's matmuls are its own, in float32."""
+    if source.program is None:
+        return options.activations
+    _refuse_other(source, "--activations", options.activations, "float32")
+    return "float32"
+
+
+def _refuse_other(source: SourceDescription, option: str, asked: object, own: object) -> None:
+    if asked not in (None, own):
+        raise SharkpackError(f"{source.path}: a program has its own {option}, here {own}; leave out {option}")
 
 
 def _chosen(asked: _T | None, default: _T) -> _T:

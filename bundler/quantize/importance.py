@@ -44,7 +44,6 @@ def measure_importance(source: SourceModel, step: StartStep) -> Mapping[str, Flo
         context_length=min(LENGTH, source.integer("context_length")),
         page_size=LENGTH,
         cache_dtype="f32",
-        activations="float32",
     )
     model = RECIPES[source.architecture].build(source, options)
     assert isinstance(model, Decoder)
@@ -52,7 +51,7 @@ def measure_importance(source: SourceModel, step: StartStep) -> Mapping[str, Flo
     with step("importance", _rows(model)) as done, torch.no_grad():
         _stream(model, source, inputs, done.advance)
         last = _run(model, _tokens(source, options.context_length, model.vocab_size))
-        inputs.add("token_embd.weight" if model.output is None else "output.weight", model.output_norm(last).float32())
+        inputs.add("token_embd.weight" if model.output is None else "output.weight", model.output_norm(last))
     means = inputs.means()
     for name, values in means.items():
         if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""A recipe's products and its embedding with their weights left in the source: read in slabs as they are called.
+"""A recipe's matmuls and its embedding with their weights left in the source: read in slabs as they are called.
 
 So a model runs in the memory of its activations. In float32, and slow: for a few hundred tokens, once.
 """
@@ -14,7 +14,7 @@ from sharkpack.bundler.quantize.inputs import Inputs
 from sharkpack.bundler.sources.model import SourceTensor
 from sharkpack.formats.packing import RowOrder
 from sharkpack.templates.layers.expert_block import ExpertLinear
-from sharkpack.templates.layers.modules import Embedding, Linear, Precision, Rows
+from sharkpack.templates.layers.modules import Embedding, Linear
 from sharkpack.templates.layers.weights import PackedWeight
 
 SLAB_ELEMENTS = 1 << 22
@@ -52,9 +52,6 @@ class StreamedWeight:
 class StreamedLinear(torch.nn.Module):
     """In the place of a `Linear`; `inputs` learns what it is given."""
 
-    precision: Precision = "float32"
-    is_int8 = False
-
     def __init__(self, linear: Linear, weight: StreamedWeight, inputs: Inputs) -> None:
         super().__init__()
         self.n, self.k, self.layout = linear.n, linear.k, linear.layout
@@ -62,10 +59,9 @@ class StreamedLinear(torch.nn.Module):
         self.register_buffer("bias", linear.bias)
         self._weight, self._inputs = weight, inputs
 
-    def forward(self, x: Rows, residual: Tensor | None = None) -> Tensor:
-        given = x.float32()
-        self._inputs.add(self._weight.tensor.name, given)
-        y = self._weight.times(given, 0, self.n)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        self._inputs.add(self._weight.tensor.name, x)
+        y = self._weight.times(x, 0, self.n)
         y = y if self.bias is None else y + self.bias
         return y if residual is None else y + residual
 
@@ -73,16 +69,14 @@ class StreamedLinear(torch.nn.Module):
 class StreamedExperts(torch.nn.Module):
     """In the place of an `ExpertLinear`; reads those experts that a row chose."""
 
-    is_int8 = False
-
     def __init__(self, linear: ExpertLinear, weight: StreamedWeight, inputs: Inputs) -> None:
         super().__init__()
         self.experts, self.n, self.k, self.layout = linear.experts, linear.n, linear.k, linear.layout
         self._weight, self._inputs = weight, inputs
 
-    def forward(self, x: Rows, chosen: Tensor) -> Tensor:
+    def forward(self, x: Tensor, chosen: Tensor) -> Tensor:
         rows, choices = chosen.shape
-        given = x.float32().reshape(rows, -1, self.k).expand(rows, choices, self.k)
+        given = x.reshape(rows, -1, self.k).expand(rows, choices, self.k)
         y = given.new_empty((rows, choices, self.n))
         for expert in sorted(set(chosen.flatten().tolist())):
             at = chosen == expert

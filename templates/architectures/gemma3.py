@@ -42,7 +42,7 @@ class Layer(DenseBlock):
     ) -> None:
         super().__init__(table, index, shape, options, cache, attending, gelu)
         name, dim, epsilon = f"blk.{index}", shape.dim, shape.epsilon
-        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, epsilon, remainder=True)
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, epsilon)
         self.post_attention_norm = RMSNorm(table, f"{name}.post_attention_norm", dim, epsilon)
         self.ffn_norm = RMSNorm(table, f"{name}.ffn_norm", dim, epsilon)
         self.post_ffw_norm = RMSNorm(table, f"{name}.post_ffw_norm", dim, epsilon)

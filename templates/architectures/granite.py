@@ -30,7 +30,7 @@ class Layer(DenseBlock):
     ) -> None:
         super().__init__(table, index, shape, options, cache, attending)
         self.residual_scale = residual_scale
-        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon, remainder=True)
+        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon)
         self.ffn_norm = RMSNorm(table, f"blk.{index}.ffn_norm", shape.dim, shape.epsilon)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:

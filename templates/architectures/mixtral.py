@@ -28,7 +28,7 @@ class Layer(ExpertBlock):
         attending: AttentionConfig,
     ) -> None:
         super().__init__(table, index, shape, options, cache, experts, attending)
-        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon, remainder=True)
+        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon)
         self.ffn_norm = RMSNorm(table, f"blk.{index}.ffn_norm", shape.dim, shape.epsilon)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from sharkpack.templates.layers.attention_block import Angles, AttentionConfig, 
 from sharkpack.templates.layers.decoder import Decoder
 from sharkpack.templates.layers.dense_block import DenseBlock
 from sharkpack.templates.layers.model_options import ModelOptions
-from sharkpack.templates.layers.modules import RMSNorm, Rows
+from sharkpack.templates.layers.modules import RMSNorm
 from sharkpack.templates.layers.recipe import Recipe, WeightTable, refuse_unknown_keys
 from sharkpack.templates.layers.rope import SCALING_KEYS, scaled_frequencies
 from sharkpack.templates.layers.shape import SHAPE_KEYS, Shape
@@ -21,9 +21,9 @@ class Layer(DenseBlock):
         self.post_ffw_norm = RMSNorm(table, f"blk.{index}.post_ffw_norm", shape.dim, shape.epsilon)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:
-        y, cache = self.attend(Rows.of(x, remainder=True), angles, batch, cache)
+        y, cache = self.attend(x, angles, batch, cache)
         x = self.post_attention_norm.add_to(x, y)
-        return self.post_ffw_norm.add_to(x, self.feed_forward(Rows.of(x))), cache
+        return self.post_ffw_norm.add_to(x, self.feed_forward(x)), cache
 
 
 def build(source: Source, options: ModelOptions) -> Decoder:

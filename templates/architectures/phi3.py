@@ -39,7 +39,7 @@ class Layer(DenseBlock):
         # The file's ffn_up holds the gate's rows, then those of up: the latter is renamed by what it is.
         table.split(f"{name}.ffn_up.weight", dim, {f"{name}.ffn_gate.weight": wide, f"{name}.ffn_up.weight": wide})
         super().__init__(table, index, shape, options, cache, attending)
-        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, shape.epsilon, remainder=True)
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, shape.epsilon)
         self.ffn_norm = RMSNorm(table, f"{name}.ffn_norm", dim, shape.epsilon)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:

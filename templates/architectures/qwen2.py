@@ -17,7 +17,7 @@ from sharkpack.templates.layers.source import Source
 class Layer(DenseBlock):
     def __init__(self, table: WeightTable, index: int, shape: Shape, options: ModelOptions, cache: CacheLayout) -> None:
         super().__init__(table, index, shape, options, cache)
-        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon, remainder=True)
+        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon)
         self.ffn_norm = RMSNorm(table, f"blk.{index}.ffn_norm", shape.dim, shape.epsilon)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,19 +29,19 @@ class Layer(ExpertBlock):
         shared: int,
     ) -> None:
         super().__init__(table, index, shape, options, cache, experts)
-        name, dim, precision = f"blk.{index}", shape.dim, options.activations
-        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, shape.epsilon, remainder=True)
+        name, dim = f"blk.{index}", shape.dim
+        self.attn_norm = RMSNorm(table, f"{name}.attn_norm", dim, shape.epsilon)
         self.ffn_norm = RMSNorm(table, f"{name}.ffn_norm", dim, shape.epsilon)
         # Named as the module's weights are: one row, how much of the shared expert a row takes.
         self.ffn_gate_inp_shexp = Direction(table, f"{name}.ffn_gate_inp_shexp", dim)
-        self.ffn_gate_shexp = Linear(table, f"{name}.ffn_gate_shexp", shared, dim, precision)
-        self.ffn_up_shexp = Linear(table, f"{name}.ffn_up_shexp", shared, dim, precision)
-        self.ffn_down_shexp = Linear(table, f"{name}.ffn_down_shexp", dim, shared, precision)
+        self.ffn_gate_shexp = Linear(table, f"{name}.ffn_gate_shexp", shared, dim)
+        self.ffn_up_shexp = Linear(table, f"{name}.ffn_up_shexp", shared, dim)
+        self.ffn_down_shexp = Linear(table, f"{name}.ffn_down_shexp", dim, shared)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:
         x, cache = self.attend(self.attn_norm(x), angles, batch, cache, residual=x)
         h = self.ffn_norm(x)
-        share = torch.sigmoid(self.ffn_gate_inp_shexp(h.float32()))
+        share = torch.sigmoid(self.ffn_gate_inp_shexp(h))
         shared = self.ffn_down_shexp(gated(self.ffn_gate_shexp, self.ffn_up_shexp, h, "silu"))
         return self.mixture(h, residual=x) + share * shared, cache
 

@@ -25,7 +25,7 @@ class Layer(ExpertBlock):
         experts: Experts,
     ) -> None:
         super().__init__(table, index, shape, options, cache, experts, AttentionConfig(norms="head"))
-        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon, remainder=True)
+        self.attn_norm = RMSNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon)
         self.ffn_norm = RMSNorm(table, f"blk.{index}.ffn_norm", shape.dim, shape.epsilon)
 
     def forward(self, x: Tensor, angles: Angles, batch: Batch, cache: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ class Layer(DenseBlock):
     def __init__(self, table: WeightTable, index: int, shape: Shape, options: ModelOptions, cache: CacheLayout) -> None:
         super().__init__(table, index, shape, options, cache)
         name = f"blk.{index}.ffn_norm"
-        self.attn_norm = LayerNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon, remainder=True)
+        self.attn_norm = LayerNorm(table, f"blk.{index}.attn_norm", shape.dim, shape.epsilon)
         self.ffn_norm: LayerNorm | None = None
         if table.has(f"{name}.weight"):
             self.ffn_norm = LayerNorm(table, name, shape.dim, shape.epsilon)

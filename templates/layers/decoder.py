@@ -9,7 +9,7 @@ from torch import Tensor
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers.attention_block import AttentionBlock, Batch
 from sharkpack.templates.layers.model_options import ModelOptions
-from sharkpack.templates.layers.modules import Embedding, Linear, RMSNorm, Rows, finer
+from sharkpack.templates.layers.modules import Embedding, Linear, RMSNorm
 from sharkpack.templates.layers.recipe import CausalModel, WeightTable
 from sharkpack.templates.layers.rope import Frequencies, Rope
 from sharkpack.templates.layers.shape import Shape
@@ -19,11 +19,9 @@ MakeLayer = Callable[[int, CacheLayout], AttentionBlock]
 
 
 class MakeNorm(Protocol):
-    """A norm of that name and size; its forward takes [rows, size] and returns Rows."""
+    """A norm of that name and size; its forward takes [rows, size] and returns them."""
 
-    def __call__(
-        self, table: WeightTable, name: str, size: int, epsilon: float, *, remainder: bool
-    ) -> torch.nn.Module: ...
+    def __call__(self, table: WeightTable, name: str, size: int, epsilon: float) -> torch.nn.Module: ...
 
 
 class Decoder(CausalModel):
@@ -57,10 +55,10 @@ class Decoder(CausalModel):
             {name: Rope(table, name, scaled, options.context_length) for name, scaled in ropes.items()}
         )
         self.blk = torch.nn.ModuleList(make_layer(i, self.cache_layout) for i in range(shape.layers))
-        self.output_norm = norm(table, "output_norm", shape.dim, shape.epsilon, remainder=True)
+        self.output_norm = norm(table, "output_norm", shape.dim, shape.epsilon)
         self.output: Linear | None = None
         if table.has("output.weight"):
-            self.output = Linear(table, "output", shape.vocab_size, shape.dim, finer(options.activations))
+            self.output = Linear(table, "output", shape.vocab_size, shape.dim, "fine")
         table.refuse_rest(ignored)
         self.weights = table.weights
 
@@ -85,9 +83,9 @@ class Decoder(CausalModel):
             logits = self.logit_softcap * torch.tanh(logits / self.logit_softcap)
         return logits
 
-    def _logits(self, h: Rows) -> Tensor:
+    def _logits(self, h: Tensor) -> Tensor:
         if self.output is None:
-            return self.token_embd.as_head(h, finer(self.options.activations))
+            return self.token_embd.as_head(h)
         return self.output.forward(h)
 
 

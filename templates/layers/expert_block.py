@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers.attention_block import AttentionBlock, AttentionConfig
 from sharkpack.templates.layers.model_options import ModelOptions
-from sharkpack.templates.layers.modules import Linear, Precision, Rows
+from sharkpack.templates.layers.modules import Linear
 from sharkpack.templates.layers.recipe import WeightTable
 from sharkpack.templates.layers.shape import Shape
 from sharkpack.templates.layers.source import Source
@@ -47,22 +46,15 @@ class Experts:
 class ExpertLinear(torch.nn.Module):
     """The packed weights [experts, n, k] of all experts, of which each row is multiplied by those that it chose."""
 
-    def __init__(self, table: WeightTable, name: str, experts: int, n: int, k: int, precision: Precision) -> None:
+    def __init__(self, table: WeightTable, name: str, experts: int, n: int, k: int) -> None:
         super().__init__()
         self.experts, self.n, self.k = experts, n, k
         weight, self.layout = table.experts(f"{name}.weight", experts, n, k)
         self.weight = torch.nn.Buffer(weight)
-        self.is_int8 = precision == "int8" and LAYOUTS[self.layout].kind != "float"
 
-    def forward(self, x: Rows, chosen: Tensor) -> Tensor:
+    def forward(self, x: Tensor, chosen: Tensor) -> Tensor:
         """x [rows, k] or [rows, top_k * k], chosen [rows, top_k] -> [rows, top_k * n]"""
-        how = (chosen, self.weight, self.layout, self.experts, self.n, self.k)
-        y: Tensor
-        if self.is_int8:
-            y = ops.expert_matmul_int8(*x.quantized()[:2], *how)
-        else:
-            y = ops.expert_matmul_float32(x.float32(), *how)
-        return y
+        return ops.expert_matmul(x, chosen, self.weight, self.layout, self.experts, self.n, self.k)
 
 
 class ExpertBlock(AttentionBlock):
@@ -79,20 +71,20 @@ class ExpertBlock(AttentionBlock):
         attending: AttentionConfig | None = None,
     ) -> None:
         super().__init__(table, index, shape, options, cache, attending)
-        name, precision, dim, wide = f"blk.{index}.ffn", options.activations, shape.dim, experts.feed_forward
+        name, dim, wide = f"blk.{index}.ffn", shape.dim, experts.feed_forward
         self.experts = experts
         # Which experts a row takes is decided in float32: a code more or less would choose others.
-        self.ffn_gate_inp = Linear(table, f"{name}_gate_inp", experts.count, dim, "float32")
-        self.ffn_gate_exps = ExpertLinear(table, f"{name}_gate_exps", experts.count, wide, dim, precision)
-        self.ffn_up_exps = ExpertLinear(table, f"{name}_up_exps", experts.count, wide, dim, precision)
-        self.ffn_down_exps = ExpertLinear(table, f"{name}_down_exps", experts.count, dim, wide, precision)
+        self.ffn_gate_inp = Linear(table, f"{name}_gate_inp", experts.count, dim, "exact")
+        self.ffn_gate_exps = ExpertLinear(table, f"{name}_gate_exps", experts.count, wide, dim)
+        self.ffn_up_exps = ExpertLinear(table, f"{name}_up_exps", experts.count, wide, dim)
+        self.ffn_down_exps = ExpertLinear(table, f"{name}_down_exps", experts.count, dim, wide)
 
-    def mixture(self, h: Rows, residual: Tensor) -> Tensor:
+    def mixture(self, h: Tensor, residual: Tensor) -> Tensor:
         """h [rows, dim] -> residual + the weighted sum of what its experts make of it."""
         how = self.experts
         chosen, weights = ops.route(self.ffn_gate_inp(h), how.used, how.normalise)
         gate, up = self.ffn_gate_exps(h, chosen), self.ffn_up_exps(h, chosen)
-        made = Rows(lambda: ops.gated(gate, up, "silu"), lambda: ops.gated_int8(gate, up, "silu"))
+        made = ops.gated(gate, up, "silu")
         each = self.ffn_down_exps(made, chosen).reshape(-1, how.used, self.shape.dim)
         y: Tensor = residual + (each * weights[:, :, None]).sum(1)
         return y

@@ -6,9 +6,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """Positions it can hold, page size, cache element, activation precision."""
+    """Positions it can hold, page size, cache element."""
 
     context_length: int
     page_size: int
     cache_dtype: Literal["f16", "f32", "i8"]
-    activations: Literal["int8", "float32"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
 from sharkpack.templates.lowering.parse import has_calls, parse
 from sharkpack.templates.lowering.program import Function
@@ -42,7 +42,7 @@ class Lowering(Protocol):
     @property
     def activations(self) -> Activations: ...
 
-    def with_activations(self, activations: Activations) -> Self:
+    def with_activations(self, activations: Activations) -> "Lowering":
         """The same lowering in that precision. Raises SharkpackError where there is none."""
         ...
 

@@ -1,21 +1,50 @@
-"""Operators on the paged cache: rotate and store, attend."""
+"""Attention over the paged cache: norms of heads, rope, store, and what each row sees."""
 
 import torch
 from torch import Tensor
 
-from sharkpack.templates.ops.namespace import NAMESPACE
+from sharkpack.templates.lowering.operators import ATTEND
+from sharkpack.templates.ops.define import operator
 from sharkpack.templates.ops.paged_cache import PagedCache
-from sharkpack.templates.ops.rows import quantize_int16, quantized_like
+from sharkpack.templates.ops.rows import rms_norm
 
 
-def _rotate(x: Tensor, angles: Tensor) -> Tensor:
-    half = angles.shape[1] // 2
-    cos, sin = angles[:, None, :half], angles[:, None, half:]
-    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
-    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
+@operator(ATTEND)
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    angles: Tensor,
+    q_norm: Tensor | None,
+    k_norm: Tensor | None,
+    page_ids: Tensor,
+    start_positions: Tensor,
+    seq_lens: Tensor,
+    cache: Tensor,
+    layer: int,
+    heads: int,
+    scale: float,
+    window: int,
+    page_size: int,
+    layers: int,
+    kv_heads: int,
+    key_head_dim: int,
+    value_head_dim: int,
+    softcap: float,
+    epsilon: float,
+    step: bool,
+) -> tuple[Tensor, Tensor]:
+    """`attention` of what `rope_and_store` makes of q, k and v; with weights q_norm and k_norm [key_head_dim], of their
+    heads' `rms_norm`. Returns (cache, y [rows, heads * value_head_dim]).
+
+    step: each row is a sequence of its own, of one token.
+    """
+    q, k = (x if w is None else rms_norm(x, w, None, epsilon) for x, w in ((q, q_norm), (k, k_norm)))
+    sizes, where = (page_size, layers, kv_heads, key_head_dim, value_head_dim), (page_ids, start_positions, seq_lens)
+    cache, q = rope_and_store(q, k, v, angles, *where, cache, layer, heads, *sizes)
+    return cache, attention(q, *where, cache, layer, heads, scale, window, *sizes, softcap)
 
 
-@torch.library.custom_op(f"{NAMESPACE}::rope_and_store", mutates_args=())
 def rope_and_store(
     q: Tensor,
     k: Tensor,
@@ -33,7 +62,7 @@ def rope_and_store(
     key_head_dim: int,
     value_head_dim: int,
 ) -> tuple[Tensor, Tensor]:
-    """Rotate q and k by `angles` [rows, rope_dim] (cosines, then sines), write k and v to the cache.
+    """Rotate q and k by `angles` [rows, rope_dim] (cosines, then sines), write k and v to a copy of the cache.
 
     Returns (cache, q). Rows at or past their sequence's seq_lens are padding and are written to page 0.
     """
@@ -44,28 +73,13 @@ def rope_and_store(
     return paged.flat, q.reshape(rows, -1)
 
 
-@rope_and_store.register_fake
-def _(  # type: ignore[no-untyped-def]
-    q,
-    k,
-    v,
-    angles,
-    page_ids,
-    start_positions,
-    seq_lens,
-    cache,
-    layer,
-    heads,
-    page_size,
-    layers,
-    kv_heads,
-    key_head_dim,
-    value_head_dim,
-):
-    return torch.empty_like(cache), torch.empty_like(q)
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
+    half = angles.shape[1] // 2
+    cos, sin = angles[:, None, :half], angles[:, None, half:]
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
 
-@torch.library.custom_op(f"{NAMESPACE}::attention", mutates_args=())
 def attention(
     q: Tensor,
     page_ids: Tensor,
@@ -82,11 +96,10 @@ def attention(
     key_head_dim: int,
     value_head_dim: int,
     softcap: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Causal attention of q [rows, heads*key_head_dim] over the pages; `window` 0 sees everything before.
+) -> Tensor:
+    """Causal attention of q [rows, heads*key_head_dim] over the pages, [rows, heads*value_head_dim].
 
-    `softcap` other than 0 makes scores softcap * tanh(score / softcap).
-    Returns (cache, y); the cache is unchanged.
+    window: positions seen; 0 for all before. softcap: other than 0 makes scores softcap * tanh(score / softcap).
     """
     paged = PagedCache(cache, page_size, layers, kv_heads, key_head_dim, value_head_dim)
     sequences = page_ids.shape[0]
@@ -102,7 +115,7 @@ def attention(
             scores = softcap * torch.tanh(scores / softcap)
         weights = torch.softmax(scores.masked_fill(_hidden(positions, keys.shape[0], window), -torch.inf), -1)
         found[rows] = torch.einsum("hst,thd->shd", weights, values)
-    return cache.clone(), found.reshape(q.shape[0], -1)
+    return found.reshape(q.shape[0], -1)
 
 
 def _hidden(positions: Tensor, length: int, window: int) -> Tensor:
@@ -110,70 +123,3 @@ def _hidden(positions: Tensor, length: int, window: int) -> Tensor:
     at = torch.arange(length)
     hidden = at[None, :] > positions[:, None]
     return hidden | (at[None, :] <= positions[:, None] - window) if window else hidden
-
-
-@attention.register_fake
-def _(  # type: ignore[no-untyped-def]
-    q,
-    page_ids,
-    start_positions,
-    seq_lens,
-    cache,
-    layer,
-    heads,
-    scale,
-    window,
-    page_size,
-    layers,
-    kv_heads,
-    key_head_dim,
-    value_head_dim,
-    softcap=0.0,
-):
-    return torch.empty_like(cache), q.new_empty((q.shape[0], heads * value_head_dim))
-
-
-@torch.library.custom_op(f"{NAMESPACE}::attention_int8", mutates_args=())
-def attention_int8(
-    q: Tensor,
-    page_ids: Tensor,
-    start_positions: Tensor,
-    seq_lens: Tensor,
-    cache: Tensor,
-    layer: int,
-    heads: int,
-    scale: float,
-    window: int,
-    page_size: int,
-    layers: int,
-    kv_heads: int,
-    key_head_dim: int,
-    value_head_dim: int,
-    softcap: float = 0.0,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """quantize(attention(...)): (cache, codes, scales)."""
-    sizes = (page_size, layers, kv_heads, key_head_dim, value_head_dim)
-    where = (page_ids, start_positions, seq_lens)
-    cache, y = attention(q, *where, cache, layer, heads, scale, window, *sizes, softcap)
-    return cache, *quantize_int16(y)[:2]
-
-
-@attention_int8.register_fake
-def _(  # type: ignore[no-untyped-def]
-    q,
-    page_ids,
-    start_positions,
-    seq_lens,
-    cache,
-    layer,
-    heads,
-    scale,
-    window,
-    page_size,
-    layers,
-    kv_heads,
-    key_head_dim,
-    value_head_dim,
-    softcap=0.0,
-):
-    return torch.empty_like(cache), *quantized_like(q.new_empty((q.shape[0], heads * value_head_dim)))

@@ -78,7 +78,7 @@ def test_a_file_converted_from_a_checkpoint_is_the_same_model(tmp_path: Path, do
     folder = _with_tokenizer(write_architecture(tmp_path / "tiny", architecture), donor)
     assert main(["convert", str(folder), "-o", str(tmp_path / "tiny.gguf")]) == 0
     with open_source(str(tmp_path / "tiny.gguf")) as source:
-        found = Running(load(source, options("float32", "f32"))).in_chunks(running.TOKENS[0], [20, 16])
+        found = Running(load(source, options("f32"))).in_chunks(running.TOKENS[0], [20, 16])
     wanted = reference_logits(folder, running.TOKENS[:1])[0]
     # A GGUF file asks for ggml's GELU, which goes through float16.
     tolerance = 2e-3 if architecture.startswith("gemma") else 1e-5

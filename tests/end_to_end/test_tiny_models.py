@@ -88,7 +88,7 @@ def _recipe_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits after each of `tokens` by the recipe in torch, all in float32 but, if so asked, the cache."""
     with open_source(str(source_path)) as source:
-        options = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype=cache_dtype, activations="float32")
+        options = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype=cache_dtype)
         model = RECIPES[source.architecture].build(source, options)
         buffers = dict(model.named_buffers())
         for name, weight in model.weights.items():

@@ -13,20 +13,21 @@ from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.templates.kernels.isa import PORTABLE, Isa
 from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.lowering.cpu import Cpu
 
 HOST = (
     "--iree-hal-target-device=local",
     "--iree-hal-local-target-device-backends=llvm-cpu",
     "--iree-llvmcpu-target-cpu=host",
 )
-FLAGS = {target.isa.name: target.flags for target in TARGETS.values()}
+FLAGS = {target.lowering.isa.name: target.flags for target in TARGETS.values() if isinstance(target.lowering, Cpu)}
 
 
 def isas_here() -> list[Isa]:
     """The instruction sets that this machine can run."""
     cpu = host_cpu()
     fitting = [t for t in TARGETS.values() if t.architecture == cpu.architecture and cpu.features >= {*t.cpu_features}]
-    return [PORTABLE, *(target.isa for target in fitting)]
+    return [PORTABLE, *(target.lowering.isa for target in fitting if isinstance(target.lowering, Cpu))]
 
 
 def unlike_isas_here() -> list[Isa]:

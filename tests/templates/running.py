@@ -18,8 +18,8 @@ LENGTH = 36
 TOKENS = torch.randint(3, 250, (2, LENGTH), generator=torch.Generator().manual_seed(0))
 
 
-def options(activations: Literal["int8", "float32"], dtype: Literal["f16", "f32"]) -> ModelOptions:
-    return ModelOptions(context_length=48, page_size=PAGE, cache_dtype=dtype, activations=activations)
+def options(dtype: Literal["f16", "f32"]) -> ModelOptions:
+    return ModelOptions(context_length=48, page_size=PAGE, cache_dtype=dtype)
 
 
 def load(source: SourceModel, options: ModelOptions) -> CausalModel:

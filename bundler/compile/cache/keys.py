@@ -40,7 +40,7 @@ def program_key(state: str, options: ModelOptions, batch_sizes: Iterable[int]) -
 
 def target_key(program: str, target: Target) -> str:
     """The key under which a program's module for a target is looked up, by the program's key."""
-    return digest("target", program, target.isa, flags_of(target))
+    return digest("target", program, target.lowering, flags_of(target))
 
 
 def module_key(text: str, target: Target) -> str:

@@ -5,6 +5,7 @@ import pytest
 from sharkpack.bundler.compile.targets import TARGETS, Target, best_of_host, choose_targets
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.isa import AVX512_VNNI, SSSE3
+from sharkpack.templates.lowering.cpu import Cpu
 
 X86 = ("x86-64-v2", "x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "x86-64-v4-vnni")
 ARM = ("aarch64", "aarch64-dotprod", "aarch64-i8mm")
@@ -31,13 +32,14 @@ def test_levels_ask_for_more_and_are_preferred_in_that_order() -> None:
         targets = [TARGETS[name] for name in names]
         assert targets == sorted(targets, key=lambda target: target.priority)
         assert len({target.priority for target in targets}) == len(targets)
-    assert TARGETS["x86-64-v2"].isa is SSSE3
-    assert TARGETS["x86-64-v4-vnni"].isa is AVX512_VNNI
+    assert TARGETS["x86-64-v2"].lowering == Cpu(isa=SSSE3)
+    assert TARGETS["x86-64-v4-vnni"].lowering == Cpu(isa=AVX512_VNNI)
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_kernels_use_nothing_that_the_target_does_not_ask_for(target: Target) -> None:
-    isa, features = target.isa, frozenset(target.cpu_features)
+    assert isinstance(target.lowering, Cpu)
+    isa, features = target.lowering.isa, frozenset(target.cpu_features)
     needed = {"x86_64": {16: "ssse3", 32: "avx2", 64: "avx512bw"}, "aarch64": {16: "neon"}}
     assert needed[target.architecture][isa.register_bytes] in features
     dots = {("vnni", 32): "avxvnni", ("vnni", 64): "avx512vnni", ("sdot", 16): "dotprod", ("usdot", 16): "i8mm"}
@@ -99,3 +101,12 @@ def test_an_unknown_name() -> None:
         "unknown target 'x86-64-v9'; known: host, x86-64-v2, x86-64-v3, x86-64-v3-vnni, x86-64-v4, x86-64-v4-vnni, "
         "aarch64, aarch64-dotprod, aarch64-i8mm"
     )
+
+
+def test_activations_are_a_targets() -> None:
+    """int8, unless others are asked for: for all targets alike."""
+    names = ("x86-64-v3", "aarch64")
+    assert {target.lowering.activations for target in choose_targets(names, "x86_64", V2)} == {"int8"}
+    found = choose_targets(names, "x86_64", V2, "float32")
+    assert [target.lowering.activations for target in found] == ["float32", "float32"]
+    assert _ids(found) == list(names)

@@ -14,11 +14,15 @@ from sharkpack.bundler.compile.trace import trace
 from sharkpack.bundler.sources import open_source
 from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE
+from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel
+from sharkpack.templates.lowering.cpu import Cpu
+from sharkpack.templates.lowering.lowering import Activations, Definition, link
+from sharkpack.templates.lowering.parse import parse
 from tests.tiny_models import write_tiny_gguf
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16", activations="int8")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16")
 
 
 def _model(folder: Path, architecture: str, options: ModelOptions = OPTIONS) -> CausalModel:
@@ -62,18 +66,30 @@ def test_contexts_shorter_than_the_example_of_a_trace(tmp_path: Path, context: i
     assert program.entry_points == ("prefill_bs1", "decode_bs1", "head")
 
 
-def test_no_operator_of_ours_is_left(llama: tuple[CausalModel, Program]) -> None:
+def _kernels(program: Program, activations: Activations = "int8") -> list[str]:
+    return list(Cpu(isa=PORTABLE, activations=activations).kernels(parse(program.text)))
+
+
+def test_a_trace_knows_no_precision_and_no_kernel(llama: tuple[CausalModel, Program]) -> None:
     _, program = llama
-    assert "torch.sharkpack" not in program.text
-    called = set(re.findall(r"util\.call @(\w+)", program.text))
-    assert called == {kernel.name for kernel in program.kernels}
+    assert program.from_recipe
+    assert set(re.findall(r'torch\.operator "torch\.sharkpack\.(\w+)"', program.text)) == {
+        *("embedding", "matmul", "rms_norm", "gated", "attend"),
+    }
+    assert "util.call" not in program.text
+
+
+def test_no_operator_of_ours_is_left_of_a_lowered_program(llama: tuple[CausalModel, Program]) -> None:
+    _, program = llama
+    text = link(program.text, Cpu(isa=PORTABLE))
+    assert "torch.sharkpack" not in text
+    assert set(re.findall(r"util\.call @(\w+)", text)) == set(_kernels(program))
 
 
 def test_kernels_of_a_llama(llama: tuple[CausalModel, Program]) -> None:
     """One a shape, whatever the number of layers and batch sizes; values and head with remainders."""
     model, program = llama
-    names = [kernel.name for kernel in program.kernels]
-    assert names == sorted(set(names))
+    names = _kernels(program)
     assert len(names) < 20
     for start in (
         "embedding",
@@ -92,10 +108,10 @@ def test_kernels_of_a_llama(llama: tuple[CausalModel, Program]) -> None:
 
 
 def test_float32_activations_are_never_quantised(tmp_path: Path) -> None:
-    options = replace(OPTIONS, activations="float32", cache_dtype="f32")
-    program = trace(_model(tmp_path, "llama", options), options, (1,))
-    assert not [kernel.name for kernel in program.kernels if "int8" in kernel.name or "quantize" in kernel.name]
-    assert not [kernel.name for kernel in program.kernels if "_f16_" in kernel.name]
+    options = replace(OPTIONS, cache_dtype="f32")
+    names = _kernels(trace(_model(tmp_path, "llama", options), options, (1,)), "float32")
+    assert not [name for name in names if "int8" in name or "quantize" in name]
+    assert not [name for name in names if "_f16_" in name]
 
 
 def test_weights_are_parameters_and_stay_out_of_the_text(llama: tuple[CausalModel, Program]) -> None:
@@ -109,12 +125,19 @@ def test_weights_are_parameters_and_stay_out_of_the_text(llama: tuple[CausalMode
 def test_linking_puts_in_one_body_a_kernel(llama: tuple[CausalModel, Program]) -> None:
     _, program = llama
     for isa in (AVX512_VNNI, PORTABLE):
-        text = program.link(isa)
+        text = link(program.text, Cpu(isa=isa))
         assert ("vpdpbusd" in text) == (isa is AVX512_VNNI)
-        for kernel in program.kernels:
-            assert text.count(f"hal.executable.source private @executable_{kernel.name} ") == 1
-            assert text.count(f"util.func private @{kernel.name}(") == 1
+        for name in _kernels(program):
+            assert text.count(f"hal.executable.source private @executable_{name} ") == 1
+            assert text.count(f"util.func private @{name}(") == 1
         assert text.count("module @module {") == 1
+
+
+class EmptyKernels(Cpu):
+    """Kernels that do nothing."""
+
+    def define(self, kernel: Kernel) -> Definition:
+        return super().define(replace(kernel, body=lambda emitter: None))
 
 
 COPIES = re.compile(r"stream\.(?:cmd\.copy|cmd\.fill|async\.clone|async\.copy|async\.update).*")
@@ -126,8 +149,7 @@ def test_the_cache_is_never_copied(tmp_path: Path, architecture: str) -> None:
     """The compiler's stream level shows each copy, of a whole cache or of a page, as an operation of its own; what
     kernels do inside does not matter there, and they are empty."""
     program = trace(_model(tmp_path, architecture), OPTIONS, (2,))
-    empty = replace(program, kernels=tuple(replace(kernel, body=lambda emitter: None) for kernel in program.kernels))
-    functions = _stream_functions(empty.link(PORTABLE))
+    functions = _stream_functions(link(program.text, EmptyKernels(isa=PORTABLE)))
     for name in program.entry_points[:-1]:
         assert functions[f"{name}$async"].count("stream.cmd.dispatch") > 15
         found = COPIES.findall(functions[f"{name}$async"])

@@ -14,7 +14,7 @@ from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel
 from tests.tiny_models import write_tiny_gguf
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16", activations="int8")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16")
 MakeModel = Callable[..., CausalModel]
 
 

@@ -19,7 +19,7 @@ from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.layers.model_options import ModelOptions
 from tests.tiny_models import write_tiny_gguf
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16", activations="int8")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16")
 FACTORS = "rope_freqs.weight"
 
 MakeOutline = Callable[..., tuple[ModelSpec, bool]]
@@ -95,7 +95,6 @@ def test_texts_weights_and_vocabulary_do_not_matter(outline: MakeOutline) -> Non
         {"options": replace(OPTIONS, context_length=32)},
         {"options": replace(OPTIONS, page_size=32)},
         {"options": replace(OPTIONS, cache_dtype="f32")},
-        {"options": replace(OPTIONS, activations="float32")},
         {"architecture": "qwen2"},
         {"change": lambda source: replace(source, kind="huggingface")},
         {"change": lambda source: replace(source, ggml_row_order=False)},

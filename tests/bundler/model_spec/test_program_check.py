@@ -11,7 +11,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.layers.model_options import ModelOptions
 from tests.bundler.sources.program.programs import DIM, PAGE_SIZE, Sums, program
 
-OPTIONS = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype="f32", activations="float32")
+OPTIONS = ModelOptions(context_length=64, page_size=PAGE_SIZE, cache_dtype="f32")
 
 
 def _refusal(model: Sums) -> str:

@@ -21,7 +21,7 @@ from sharkpack.templates.layers.rope import neighbours_to_halves
 from sharkpack.templates.layers.weights import PackedWeight, TableWeight, VectorWeight
 from tests.tiny_models import write_tiny_gguf
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32", activations="float32")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32")
 
 
 @pytest.fixture(scope="module")

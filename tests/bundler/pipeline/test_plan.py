@@ -43,7 +43,7 @@ def test_defaults(source: SourceModel) -> None:
     assert plan.batch_sizes == (1, 4)
     assert [target.id for target in plan.targets] == ["x86-64-v2"]
     assert (plan.options.context_length, plan.options.page_size) == (512, 32)
-    assert (plan.options.cache_dtype, plan.options.activations) == ("f16", "int8")
+    assert (plan.options.cache_dtype, plan.signature.activations) == ("f16", "int8")
     assert plan.parameters.total_size > sum(weight.nbytes for weight in plan.model.weights.values())
 
 

@@ -11,6 +11,7 @@ from sharkpack.bundler.sources import open_source
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.layers.recipe import CausalModel
+from sharkpack.templates.ops import rounding_activations
 from tests.templates.running import LENGTH, TOKENS, Running, load, options
 from tests.templates.weights import error
 from tests.tiny_architectures import TINY, write_architecture
@@ -27,7 +28,7 @@ def _reference(folder: Path, name: str) -> tuple[CausalModel, Tensor]:
     """The recipe's model in float32, and what transformers computes for both rows of TOKENS."""
     written = write_architecture(folder / name, name)
     with open_source(str(written)) as source:
-        return load(source, options("float32", "f32")), reference_logits(written, TOKENS)
+        return load(source, options("f32")), reference_logits(written, TOKENS)
 
 
 @pytest.mark.supports("architecture")
@@ -66,7 +67,7 @@ def test_no_window_is_another_model(folder: Path) -> None:
         written = write_architecture(folder / f"{name} without", name)
         edit_json(written / "config.json", sliding_window=None)
         with open_source(str(written)) as source:
-            found = Running(load(source, options("float32", "f32"))).in_chunks(TOKENS[0], [11, LENGTH - 11])
+            found = Running(load(source, options("f32"))).in_chunks(TOKENS[0], [11, LENGTH - 11])
         assert error(found[11], wanted[0, 10]) < 1e-5
         assert error(found[LENGTH], wanted[0, LENGTH - 1]) > 1e-2
 
@@ -76,8 +77,8 @@ def test_longrope_takes_its_divisors_by_the_context(folder: Path) -> None:
     written = write_architecture(folder / "short", "phi3-longrope")
     wanted = reference_logits(written, TOKENS[:1, :20])[0]
     with open_source(str(written)) as source:
-        short = load(source, replace(options("float32", "f32"), context_length=32))
-        long = load(source, options("float32", "f32"))
+        short = load(source, replace(options("f32"), context_length=32))
+        long = load(source, options("f32"))
     assert error(Running(short).in_chunks(TOKENS[0], [20])[20], wanted[19]) < 1e-5
     assert error(Running(long).in_chunks(TOKENS[0], [20])[20], wanted[19]) > 1e-3
 
@@ -87,7 +88,7 @@ def test_longrope_without_the_divisors_that_are_needed(folder: Path) -> None:
     with open_source(str(written)) as source:
         tensors = {name: source.tensors[name] for name in source.tensors if name != "rope_factors_long.weight"}
         with pytest.raises(SharkpackError) as caught:
-            RECIPES["phi3"].build(replace(source, tensors=tensors), options("float32", "f32"))
+            RECIPES["phi3"].build(replace(source, tensors=tensors), options("f32"))
     assert str(caught.value) == ("tensor 'rope_factors_long.weight' is missing; a phi3 model with rope factors has it")
 
 
@@ -97,7 +98,7 @@ def test_weights_of_experts_as_the_config_says(folder: Path, name: str, normalis
     """Not what is usual for the architecture."""
     written = write_architecture(folder / f"{name} {normalise}", name, norm_topk_prob=normalise, num_hidden_layers=1)
     with open_source(str(written)) as source:
-        found = Running(load(source, options("float32", "f32"))).in_chunks(TOKENS[0], [8])
+        found = Running(load(source, options("f32"))).in_chunks(TOKENS[0], [8])
     assert error(found[8], reference_logits(written, TOKENS[:1, :8])[0, 7]) < 1e-5
 
 
@@ -106,7 +107,9 @@ def test_default_precision_is_close(folder: Path) -> None:
     for name in ("olmo2", "stablelm", "mixtral"):
         _, wanted = _reference(folder, name)
         with open_source(str(folder / name)) as source:
-            found = Running(load(source, options("int8", "f16"))).in_chunks(TOKENS[0], [LENGTH])[LENGTH]
+            model = load(source, options("f16"))
+        with rounding_activations():
+            found = Running(model).in_chunks(TOKENS[0], [LENGTH])[LENGTH]
         assert 1e-6 < error(found, wanted[0, LENGTH - 1]) < 1e-2
 
 
@@ -118,7 +121,7 @@ def test_blocks_that_are_side_by_side_or_not(folder: Path, name: str, norm: str)
     edit_json(written / "config.json", use_parallel_residual=parallel)
     with open_source(str(written)) as source:
         with pytest.raises(SharkpackError) as caught:
-            RECIPES["stablelm"].build(source, options("float32", "f32"))
-        RECIPES["stablelm"].build(replace(source, kind="gguf"), options("float32", "f32"))
+            RECIPES["stablelm"].build(source, options("f32"))
+        RECIPES["stablelm"].build(replace(source, kind="gguf"), options("f32"))
     wanted = f"use_parallel_residual is {parallel}, but the feed-forward parts have {norm} norm of their own"
     assert str(caught.value) == wanted

@@ -11,7 +11,7 @@ from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.layers.model_options import ModelOptions
 from tests.tiny_models import write_tiny_gguf
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32", activations="float32")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32")
 YARN = {
     "llama.rope.scaling.type": "yarn",
     "llama.rope.scaling.factor": 2.0,

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from sharkpack.templates import ops
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.cache import CacheDtype
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
+from sharkpack.templates.ops.attention import attention as attention_of
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
+from sharkpack.templates.ops.rounding import quantize
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.kernels.attention_cases import Case, dense, fill
 from tests.templates.kernels.beside_blocks import check_beside_blocks
@@ -104,9 +106,9 @@ def test_attention(case: Case, isa: Isa) -> None:
 def test_eager_attention(case: Case) -> None:
     for name in STEPS:
         step = _step(case, name)
-        arguments = (1, case.heads, case.scale, case.window, *case.shape, case.softcap)
-        cache_after, y = ops.attention(step.q, *step.where, step.filled, *arguments)
-        assert torch.equal(cache_after.nan_to_num(7), step.filled.nan_to_num(7))
+        sizes = (1, case.heads, case.scale, case.window, *case.shape, case.softcap)
+        operands: list[Any] = [step.q, *step.where, step.filled, *sizes]
+        y = attention_of(*operands)
         assert error(y[step.real], step.wanted) < TOLERANCE, name
 
 
@@ -136,8 +138,9 @@ def test_quantised_as_it_is_made() -> None:
     for case in QUANTISED:
         step = _step(case, "two with padding")
         codes, scales = run(_quantised(case), 1, step.q, *step.where, step.filled.clone())[1:]
-        arguments = (1, case.heads, case.scale, case.window, *case.shape)
-        _, wanted, wanted_scales = ops.attention_int8(step.q, *step.where, step.filled, *arguments)
+        sizes = (1, case.heads, case.scale, case.window, *case.shape)
+        operands: list[Any] = [step.q, *step.where, step.filled, *sizes]
+        wanted, wanted_scales = quantize(attention_of(*operands))[:2]
         assert np.abs(codes[step.real].astype(int) - wanted.numpy()[step.real].astype(int)).max() <= 1
         assert (codes[step.real] != wanted.numpy()[step.real]).mean() < 1e-3
         assert error(scales[step.real][..., :2], wanted_scales[step.real][..., :2]) < TOLERANCE

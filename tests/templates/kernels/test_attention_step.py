@@ -4,6 +4,7 @@ the borders of parts, whoever ends last."""
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sharkpack.templates.kernels.attention_parts import MOST, counters, room_for
 from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel, Split
+from sharkpack.templates.ops.attention import rope_and_store
 from sharkpack.templates.ops.paged_cache import PagedCache
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.kernels.attention_cases import Case, dense, fill
@@ -118,7 +120,8 @@ def _wanted(case: Step, after: torch.Tensor, arguments: tuple[torch.Tensor | Non
     assert q is not None
     if q_norm is not None:
         q = ops.rms_norm(q, q_norm, None, EPSILON)
-    _, rotated = ops.rope_and_store(q, k, v, angles, *where, filled, 1, case.heads, *case.shape)
+    given: list[Any] = [q, k, v, angles, *where, filled, 1, case.heads, *case.shape]
+    _, rotated = rope_and_store(*given)
     found = [part.double().numpy() for part in _newest(case, after, arguments)]
     starts, lengths = (each.tolist() for each in where[1:])  # type: ignore[union-attr]
     return dense(case, rotated.double().numpy(), starts, lengths, 1, found[::2], found[1::2])
@@ -134,7 +137,8 @@ def test_every_length(case: Step, isa: Isa) -> None:
         found, before = torch.from_numpy(after), arguments[-1]
         assert before is not None
         assert error(y, _wanted(case, found, arguments)) < TOLERANCE, lengths
-        _, eager, _ = ops.attention_step(*arguments, *case.static)
+        operands: list[Any] = [*arguments[:-2], before, *case.static, True]
+        eager, _ = ops.attend(*operands)
         for ours, theirs in zip(_newest(case, found, arguments), _newest(case, eager, arguments), strict=True):
             # A rounding to float16 or to a code may fall on the other side of a tie.
             assert torch.equal(ours[:-1], theirs[:-1])

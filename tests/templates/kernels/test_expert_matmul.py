@@ -1,5 +1,6 @@
 """Products with the experts that rows chose, against float64 products with each expert's own values."""
 
+from contextlib import nullcontext
 from itertools import cycle
 
 import numpy as np
@@ -12,6 +13,7 @@ from sharkpack.templates.kernels.expert_matmul import expert_matmul
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.row_tiles import STREAMS, RowTiles
+from sharkpack.templates.ops.rounding import dequantize, quantize, rounding_activations
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import Matrix, error, random_matrix
 
@@ -45,8 +47,8 @@ def _arguments(x: torch.Tensor, activations: str) -> tuple[list[torch.Tensor], t
     """What the kernel takes for x, and what that stands for."""
     if activations == "float32":
         return [x], x
-    codes, scales = ops.quantize(x)
-    return [codes, scales], (codes.reshape(x.shape[0], -1, 2, 16) * scales[:, :, :2, None]).reshape(x.shape)
+    codes, scales = quantize(x)[:2]
+    return [codes, scales], dequantize(codes, scales, None)
 
 
 def _wanted(x: torch.Tensor, matrix: Matrix, n: int, k: int) -> np.ndarray:
@@ -73,8 +75,9 @@ def test_each_row_meets_its_own_experts(isa: Isa) -> None:
             given = [argument[:rows].contiguous() for argument in arguments]
             (y,) = runner(_kernel(*case), matrix.packed, *given, CHOSEN[:rows].contiguous())
             assert error(y, wanted[:rows]) < 3e-6, case
-        operator = ops.expert_matmul_int8 if activations == "int8" else ops.expert_matmul_float32
-        assert error(operator(*arguments, CHOSEN, matrix.tensor, layout, EXPERTS, n, k), wanted) < 3e-6, case
+        with rounding_activations() if activations == "int8" else nullcontext():
+            eager = ops.expert_matmul(x, CHOSEN, matrix.tensor, layout, EXPERTS, n, k)
+        assert error(eager, wanted) < 3e-6, case
 
 
 def test_the_cases_cover_what_can_differ() -> None:

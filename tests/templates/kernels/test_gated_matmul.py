@@ -6,6 +6,7 @@ import torch
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.gated_matmul import gated_matmul
 from sharkpack.templates.kernels.isa import Isa
+from sharkpack.templates.ops.rounding import dequantize, quantize
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.kernels.beside_blocks import check_beside_blocks
 from tests.templates.weights import random_matrix
@@ -33,8 +34,11 @@ def test_fused_is_the_three_operations(isa: Isa) -> None:
             for seed, layout in enumerate((gate_layout, up_layout))
         )
         for rows in (1, 4, 7):
-            codes, scales = ops.quantize(torch.randn(rows, k))
-            expected = ops.gated_matmul_int8(codes, scales, gate, up, activation, gate_layout, up_layout, n, k)
+            codes, scales = quantize(torch.randn(rows, k))[:2]
+            x = dequantize(codes, scales, None)
+            both = ((gate, gate_layout), (up, up_layout))
+            a, b = (ops.matmul(x, weight, None, None, layout, n, k, "exact") for weight, layout in both)
+            expected = quantize(ops.gated(a, b, activation))[:2]
             found_codes, found_scales = run(kernel, gate, up, codes, scales)
             wanted_codes, wanted_scales = (t.numpy() for t in expected)
             check_beside_blocks(found_codes, found_scales)

@@ -14,6 +14,7 @@ from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.matmul import Activations, JoinedMatmul, joint_matmul, matmul
+from sharkpack.templates.ops.rounding import dequantize, quantize
 from tests.templates.kernel_runner import KernelRunner, isas_here, unlike_isas_here
 from tests.templates.weights import Matrix, error, matrix_of, random_matrix
 
@@ -112,7 +113,7 @@ def _activations(case: Case, x: torch.Tensor) -> tuple[list[torch.Tensor], NDArr
     if case.activations == "float32":
         return [x], x.numpy().astype(np.float64)
     remainder = case.activations == "int8_remainder"
-    codes, scales, fine, sums = ops.rms_norm_int16(x, torch.ones(x.shape[1]), 1e-5)
+    codes, scales, fine, sums = quantize(ops.rms_norm(x, torch.ones(x.shape[1]), None, 1e-5))
     units = codes.double() + (fine.double() / 256 if remainder else 0)
     halves = units.reshape(x.shape[0], -1, 2, 16) * scales[:, :, :2, None].double()
     return [codes, scales, fine, sums] if remainder else [codes, scales], halves.reshape(x.shape).numpy()
@@ -174,7 +175,7 @@ def test_sums_of_the_largest_nibbles_do_not_wrap(isa: Isa) -> None:
 def _assert_exact(isa: Isa, limits: list[Case], matrix: Matrix) -> None:
     runner, (coarse, fine) = _runner(isa), [case.kernel for case in limits]
     x = torch.tensor([[127.0], [-127.0]]).expand(2, 64).contiguous()
-    codes, scales = ops.quantize(x)
+    codes, scales = quantize(x)[:2]
     left = torch.full_like(codes, 127)
     sums = 127 * 16 / 256 * scales[:, :, :2]
     (y,) = runner(coarse, matrix.packed, codes, scales)
@@ -217,11 +218,11 @@ def test_products_in_one_kernel_are_each_the_same(isa: Isa) -> None:
     ]
     runner = KernelRunner([kernel], isa)
     for rows in (1, 5):
-        x = ops.rms_norm_int16(torch.randn(rows, k, generator=random), torch.ones(k), 1e-5)
+        x = quantize(ops.rms_norm(torch.randn(rows, k, generator=random), torch.ones(k), None, 1e-5))
         found = runner(kernel, *inputs, *x)
         for (layout, level, n, has_bias), m, b, y in zip(JOINT, matrices, biases, found, strict=True):
-            fine = x[2:] if level == "int8_remainder" else (None, None)
-            packed = torch.from_numpy(m.packed)
-            wanted = ops.matmul_int8(*x[:2], *fine, packed, b if has_bias else None, None, layout, n, k)
+            meant = dequantize(*x[:2], x[2] if level == "int8_remainder" else None)
+            bias = b if has_bias else None
+            wanted = ops.matmul(meant, torch.from_numpy(m.packed), bias, None, layout, n, k, "exact")
             assert y.shape == (rows, n)
             assert error(y, wanted.double().numpy()) < 1e-6

@@ -1,16 +1,17 @@
 """rope_and_store: the rotated query, and what lies where in the pages afterwards; nothing else may change."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from sharkpack.templates import ops
 from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.rope_and_store import rope_and_store
+from sharkpack.templates.ops.attention import rope_and_store as eager_rope_and_store
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES, PagedCache
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.weights import error
@@ -71,7 +72,8 @@ def test_keys_and_values_land_in_their_page(case: int, step: str, isa: Isa) -> N
     random = torch.Generator().manual_seed(case)
     cache_before = torch.randn(pages, layout.page_elements, generator=random).to(CACHE_DTYPES[layout.dtype])
     for layer in range(layout.layers):
-        wanted, wanted_q = ops.rope_and_store(*inputs, cache_before, layer, heads, *_shape(layout))
+        operands: list[Any] = [*inputs, cache_before, layer, heads, *_shape(layout)]
+        wanted, wanted_q = eager_rope_and_store(*operands)
         found, found_q = _run(_runner(isa), kernel, layer, *inputs, cache_before)
         assert error(found_q, wanted_q) < 1e-6
         # Page 0 takes what padding leaves, in no order. A rounding to float16 may fall on the other side of a tie.
@@ -91,7 +93,7 @@ def test_codes_and_scales_land_in_their_page(case: int, step: str, isa: Isa) -> 
     shape = (1 + inputs[4].numel(), layout.page_elements)
     before = torch.randint(-128, 128, shape, generator=torch.Generator().manual_seed(case), dtype=torch.int8)
     wanted, blank, full = (
-        ops.rope_and_store(*inputs, each, 1, heads, *_shape(layout))[0][1:]
+        _eager_cache(inputs, each, heads, layout)[1:]
         for each in (before, torch.zeros_like(before), torch.full_like(before, -1))
     )
     found = torch.from_numpy(_run(_runner(isa), kernel, 1, *inputs, before)[0])[1:]
@@ -118,6 +120,13 @@ def _inputs(step: str, layout: CacheLayout, heads: int, rope_dim: int) -> tuple[
     page_ids = 1 + torch.randperm(sequences * width, generator=random).reshape(sequences, width)
     tokens = [torch.randn(rows, each, generator=random) for each in widths]
     return *tokens, page_ids, torch.tensor(starts), torch.tensor(lens)
+
+
+def _eager_cache(
+    inputs: tuple[torch.Tensor, ...], cache: torch.Tensor, heads: int, layout: CacheLayout
+) -> torch.Tensor:
+    operands: list[Any] = [*inputs, cache, 1, heads, *_shape(layout)]
+    return eager_rope_and_store(*operands)[0]
 
 
 def _shape(layout: CacheLayout) -> tuple[int, int, int, int, int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.rows import Output, gated, quantize_rows, rms_norm
+from sharkpack.templates.ops.rounding import quantize
 from tests.templates.kernel_runner import KernelRunner, unlike_isas_here
 from tests.templates.kernels.beside_blocks import check_beside_blocks
 from tests.templates.weights import error
@@ -55,7 +56,7 @@ def _check_quantized(made: list[np.ndarray], wanted: torch.Tensor) -> None:
     """Codes (and remainders) within what rounding may differ of `wanted` [rows, k], scales of it, sums of the codes."""
     codes, scales = made[:2]
     remainders, fine_sums = made[2:] if len(made) == 4 else (None, None)
-    expected = [t.numpy() for t in ops.quantize_int16(wanted)]
+    expected = [t.numpy() for t in quantize(wanted)]
     d = np.repeat(expected[1][:, :, :2].reshape(len(codes), -1), 16, 1)
     assert codes.dtype == np.int8
     assert error(scales[:, :, :2], expected[1][:, :, :2]) < 1e-6

@@ -18,7 +18,7 @@ from sharkpack.templates.layers.recipe import CausalModel, WeightTable, last_row
 from sharkpack.templates.layers.weights import PackedWeight, TableWeight, VectorWeight
 from tests.tiny_models import write_tiny_gguf
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32", activations="float32")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32")
 
 
 @pytest.fixture(scope="module")

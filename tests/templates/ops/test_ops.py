@@ -1,11 +1,17 @@
-"""What the operators mean: quantised activations and their error, and that fused forms are the plain ones in a row."""
+"""What the operators mean, and how activations are rounded where kernels are followed."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
 from sharkpack.templates import ops
 from sharkpack.templates.kernels.activation_block import LIFT
+from sharkpack.templates.lowering.operators import OPERATORS
+from sharkpack.templates.ops.attention import rope_and_store
 from sharkpack.templates.ops.paged_cache import PagedCache
+from sharkpack.templates.ops.rounding import quantize
 from tests.templates.kernels.beside_blocks import check_beside_blocks
 from tests.templates.weights import error, random_matrix
 
@@ -24,7 +30,7 @@ def test_quantize_by_hand() -> None:
     x = torch.zeros(1, 32)
     x[0, :4] = torch.tensor([127.0, 0.5, 1.5, -2.5])
     x[0, 16:18] = torch.tensor([-254.0, 3.0])
-    codes, scales = ops.quantize(x)
+    codes, scales = quantize(x)[:2]
     assert codes.dtype == torch.int8
     assert codes[0, :5].tolist() == [127, 0, 2, -2, 0]
     assert codes[0, 16:19].tolist() == [-127, 2, 0]
@@ -33,7 +39,7 @@ def test_quantize_by_hand() -> None:
 
 def test_scales_and_sums() -> None:
     x = _random(5, 96)
-    codes, scales = ops.quantize(x)
+    codes, scales = quantize(x)[:2]
     check_beside_blocks(codes.numpy(), scales.numpy())
     assert torch.allclose(scales[:, :, :2], _halves(x).abs().amax(-1) / 127, rtol=1e-6)
     assert _halves(codes.float()).abs().amax(-1).eq(127).all()
@@ -43,7 +49,7 @@ def test_errors_of_eight_and_of_sixteen_bits() -> None:
     """Half a step of d, and half a step of d / 256 (a whole one where a remainder of 128 is cut to 127)."""
     x, ones = _random(7, 128), torch.ones(128)
     normed = ops.rms_norm(x, ones, None, 1e-5)
-    codes, scales, remainders, sums = ops.rms_norm_int16(x, ones, 1e-5)
+    codes, scales, remainders, sums = quantize(normed)
     d = scales[:, :, :2, None].double()
     coarse = _halves(codes.double()) * d
     fine = coarse + _halves(remainders.double()) / 256 * d
@@ -59,22 +65,11 @@ def test_errors_of_eight_and_of_sixteen_bits() -> None:
 def test_zeros_and_tiny_numbers_have_codes_of_zero() -> None:
     x = torch.zeros(1, 32)
     x[0, 20] = 1e-38
-    codes, scales, remainders, sums = ops.quantize_int16(x)
+    codes, scales, remainders, sums = quantize(x)
     assert not codes.any()
     assert not remainders.any()
     assert torch.isfinite(scales).all()
     assert not sums.any()
-
-
-@pytest.mark.parametrize("activation", ["silu", "gelu", "gelu_f16"])
-def test_fused_forms_are_the_plain_ones_in_a_row(activation: str) -> None:
-    x, up, weight = _random(3, 64), _random(3, 64, 1), _random(1, 64, 2)[0]
-    for fused, plain in (
-        (ops.gated_int8(x, up, activation), ops.quantize(ops.gated(x, up, activation))),
-        (ops.rms_norm_int8(x, weight, 1e-5), ops.quantize(ops.rms_norm(x, weight, None, 1e-5))),
-        (ops.rms_norm_int16(x, weight, 1e-5)[:2], ops.rms_norm_int8(x, weight, 1e-5)),
-    ):
-        assert all(torch.equal(a, b) for a, b in zip(fused, plain, strict=True))
 
 
 def test_norm_is_the_frameworks() -> None:
@@ -92,22 +87,47 @@ def test_activations_are_the_frameworks() -> None:
     assert 1e-6 < error(ops.gated(gate, up, "gelu_f16"), gelu) < 1e-3
 
 
-def test_products() -> None:
-    """Float activations; 8 bits of them; 16: each closer to the exact product than the one after."""
+def test_rounding_of_activations() -> None:
+    """Exact, unless kernels are to be followed: then 16 bits, or 8; floats and what must be exact are left alone."""
     matrix, x = random_matrix("q4_k", 20, 512), ops.rms_norm(_random(3, 512), torch.ones(512), None, 0.0)
     bias, residual = _random(1, 20, 3)[0], _random(3, 20, 4)
     wanted = x.double().numpy() @ matrix.values.T + bias.numpy() + residual.numpy()
-    codes, scales, remainders, sums = ops.quantize_int16(x)
-    rest = (matrix.tensor, bias, residual, "q4_k", 20, 512)
-    exact, sixteen, eight = (
-        error(y, wanted)
-        for y in (
-            ops.matmul_float32(x, *rest),
-            ops.matmul_int8(codes, scales, remainders, sums, *rest),
-            ops.matmul_int8(codes, scales, None, None, *rest),
-        )
-    )
-    assert exact < 2e-6 < sixteen < 1e-4 < eight < 1e-2
+
+    def off(rounding: str) -> float:
+        return error(ops.matmul(x, matrix.tensor, bias, residual, "q4_k", 20, 512, rounding), wanted)
+
+    assert max(off(rounding) for rounding in ("plain", "fine", "exact")) < 2e-6
+    with ops.rounding_activations():
+        assert off("exact") < 2e-6 < off("fine") < 1e-4 < off("plain") < 1e-2
+        floats = random_matrix("f32", 20, 512)
+        exact = x.double().numpy() @ floats.values.T
+        assert error(ops.matmul(x, floats.tensor, None, None, "f32", 20, 512, "plain"), exact) < 2e-6
+    assert off("plain") < 2e-6
+
+
+def test_what_a_trace_makes_of_calls_is_what_they_return() -> None:
+    """Shapes and types of the declarations, on tensors without values."""
+    x, weight = _random(3, 64), random_matrix("q8_0", 32, 64).tensor
+    experts = random_matrix("q8_0", 4 * 32, 64).tensor
+    chosen = torch.tensor([[0, 3], [1, 2], [3, 1]])
+    cache, where = torch.zeros(2, 16 * 64), (torch.tensor([[1]] * 3), torch.zeros(3).long(), torch.ones(3).long())
+    sizes = (0, 2, 0.2, 0, 16, 1, 1, 32, 32, 0.0, 1e-5, True)
+    calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        (ops.embedding, (torch.tensor([1, 2]), weight, "q8_0", 32, 64)),
+        (ops.matmul, (x, weight, None, None, "q8_0", 32, 64, "plain")),
+        (ops.rms_norm, (x, torch.ones(64), None, 1e-5)),
+        (ops.gated, (x, x, "silu")),
+        (ops.route, (x, 2, True)),
+        (ops.expert_matmul, (x, chosen, experts, "q8_0", 4, 32, 64)),
+        (ops.attend, (x, x[:, :32], x[:, 32:], torch.ones(3, 32), None, None, *where, cache, *sizes)),
+    ]
+    assert len(calls) == len(OPERATORS)
+    for operator, arguments in calls:
+        found = operator(*arguments)
+        empty = operator(*(each.to("meta") if isinstance(each, torch.Tensor) else each for each in arguments))
+        both = ((each,) if isinstance(each, torch.Tensor) else each for each in (found, empty))
+        for one, other in zip(*both, strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype), operator
 
 
 @pytest.mark.parametrize("rope_dim", [16, 32])
@@ -118,7 +138,7 @@ def test_rotation_pairs_halves(rope_dim: int) -> None:
     angles = torch.cat([theta.cos(), theta.sin()])[None]
     where = torch.tensor([[1]]), torch.tensor([0]), torch.tensor([1])
     flat = torch.zeros(2, 16 * 64)
-    cache, rotated = ops.rope_and_store(q, k, v, angles, *where, flat, 0, 2, 16, 1, 1, 32, 32)
+    cache, rotated = rope_and_store(q, k, v, angles, *where, flat, 0, 2, 16, 1, 1, 32, 32)
     keys, values = PagedCache(cache, 16, 1, 1, 32, 32).read(0, torch.tensor([1]), 1)
     half = rope_dim // 2
     for before, after in zip([*q.reshape(2, 32), k[0]], [*rotated.reshape(2, 32), keys[0, 0]], strict=True):

@@ -12,7 +12,7 @@ from sharkpack.bundler.compile.cache.keys import code_digest, made_key, module_k
 from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.templates.layers.model_options import ModelOptions
 
-OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16", activations="int8")
+OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16")
 STATE = "0" * 64
 PYTHONS_OWN = "templates/__pycache__/llama.cpython-311.pyc.140213000"
 """What stands there for a moment when a module is imported for the first time."""
@@ -36,7 +36,6 @@ def test_state_options_and_batch_sizes_matter() -> None:
         replace(OPTIONS, context_length=32),
         replace(OPTIONS, page_size=32),
         replace(OPTIONS, cache_dtype="f32"),
-        replace(OPTIONS, activations="float32"),
     ]
     found = [program_key(STATE, options, (1,)) for options in (OPTIONS, *variants)]
     found += [program_key(STATE, OPTIONS, sizes) for sizes in ((1, 4), (4,))]
@@ -54,7 +53,9 @@ def test_the_target_matters() -> None:
     assert target_key("p", target) != target_key("q", target)
     assert module_key("text", target) != module_key("text ", target)
     assert target_key("p", replace(target, priority=99)) == target_key("p", target)
-    assert target_key("p", replace(target, isa=TARGETS["x86-64-v2"].isa)) != target_key("p", target)
+    assert target_key("p", replace(target, lowering=TARGETS["x86-64-v2"].lowering)) != target_key("p", target)
+    float32 = replace(target, lowering=target.lowering.with_activations("float32"))
+    assert target_key("p", float32) != target_key("p", target)
     assert module_key("text", replace(target, flags=(*target.flags, "--more"))) != module_key("text", target)
 
 

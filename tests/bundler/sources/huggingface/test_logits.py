@@ -46,7 +46,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 def _check(folder: Path) -> None:
     wanted = reference_logits(folder, TOKENS[:1])[0]
     with open_source(str(folder)) as source:
-        model = load(source, options("float32", "f32"))
+        model = load(source, options("f32"))
         found = Running(model).in_chunks(TOKENS[0], [1, 20, 1, 14])
     assert set(found) == {1, 21, 22, LENGTH}
     for length, logits in found.items():

@@ -1,3 +1,0 @@
-"""The namespace under which torch knows our operators."""
-
-NAMESPACE = "sharkpack"
