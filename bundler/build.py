@@ -10,9 +10,9 @@ from sharkpack.bundler.compile.compile_targets import Module, compile_targets
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.pipeline.describe import (
-    CHAT_TEMPLATE_PATH,
     PARAMETERS_PATH,
     TOKENIZER_PATH,
+    chat_template_path,
     describe,
     module_path,
 )
@@ -73,9 +73,8 @@ def _write(archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[
 def _compress_texts(tokenizer: RebuiltTokenizer) -> dict[str, Compressed]:
     """By the members' paths; beside the weights, as it takes a third of a second for a large vocabulary."""
     texts = {TOKENIZER_PATH: Compressed.of(tokenizer.json)}
-    if tokenizer.chat_template is not None:
-        texts[CHAT_TEMPLATE_PATH] = Compressed.of(tokenizer.chat_template.encode())
-    return texts
+    templates = tokenizer.chat_templates.items()
+    return texts | {chat_template_path(name): Compressed.of(text.encode()) for name, text in templates}
 
 
 def _peak_memory() -> int:

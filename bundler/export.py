@@ -22,6 +22,7 @@ from sharkpack.bundler.program_files import write_descriptions
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizationReport
 from sharkpack.bundler.steps import Steps
+from sharkpack.bundler.tokenizer import checkpoint_path
 from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
 from sharkpack.formats.io.output_folder import output_folder
 from sharkpack.formats.iree_tools import compile_command, run_command, script
@@ -89,8 +90,10 @@ def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: S
 
 def _write_texts(plan: BuildPlan, out: Path, config: Mapping[str, Any]) -> None:
     (out / "tokenizer.json").write_bytes(plan.tokenizer.json)
-    if plan.tokenizer.chat_template is not None:
-        (out / "chat_template.jinja").write_text(plan.tokenizer.chat_template, encoding="utf-8")
+    for name, text in plan.tokenizer.chat_templates.items():
+        path = out / checkpoint_path(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -99,7 +102,9 @@ def _config(plan: BuildPlan, programs: Mapping[str, str], source_sha256: str) ->
     described = describe(plan, [], source_sha256).to_dict()
     config = {key: described[key] for key in ("model", "source", "producer", "minimum_runtime", "signature")}
     config["tokenizer"] = {
-        key: value for key, value in described["tokenizer"].items() if key not in ("path", "chat_template")
+        key: value
+        for key, value in described["tokenizer"].items()
+        if key not in ("path", "chat_template", "chat_templates")
     }
     config["entry_points"] = [asdict(each) for each in entry_points(plan.signature)]
     config["parameters"] = [{"file": PARAMETERS, "scope": PARAMETER_SCOPE}]

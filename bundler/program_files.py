@@ -38,8 +38,8 @@ def _description(plan: BuildPlan, parameters: str) -> dict[str, Any]:
 
 def _write_specials(plan: BuildPlan, folder: Path) -> None:
     tokenizer = plan.tokenizer
-    names = ("bos_token", "eos_token", "add_bos", "add_eos")
-    config = {f"{name}_token" if name.startswith("add") else name: getattr(tokenizer, name) for name in names}
+    named = {name: text for name, text in tokenizer.special_tokens.items() if text}
+    config = {**named, "add_bos_token": tokenizer.add_bos, "add_eos_token": tokenizer.add_eos}
     _write(folder / "tokenizer_config.json", config)
     _write(folder / "generation_config.json", {"eos_token_id": list(tokenizer.end_token_ids)})
 

@@ -3,7 +3,7 @@
 It is called as a compiled program is, so that the runtime's engine can generate with it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
@@ -47,7 +47,7 @@ class Reference:
     program: "ReferenceProgram"
     manifest: Manifest
     tokenizer_json: bytes
-    chat_template: str | None
+    chat_templates: Mapping[str, str]
     threads: int
 
 
@@ -75,7 +75,7 @@ def open_reference(
             program=ReferenceProgram(model, plan.signature),
             manifest=describe(plan, [], prepared.sha256()),
             tokenizer_json=plan.tokenizer.json,
-            chat_template=plan.tokenizer.chat_template,
+            chat_templates=plan.tokenizer.chat_templates,
             threads=torch.get_num_threads(),
         )
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharkpack.cli.support.console import format_bytes, format_seconds, write_text
+from sharkpack.cli.support.console import format_bytes, format_seconds, write_note, write_text
 from sharkpack.cli.support.environment import require_compiler
 from sharkpack.cli.support.quantization import add_quantization_arguments, perplexity_change, read_quantize_options
 from sharkpack.cli.support.reporting import write_report
@@ -58,6 +58,8 @@ def execute(arguments: argparse.Namespace) -> int:
     with show_progress(quiet=arguments.quiet) as progress:
         report = convert_model(options, progress)
     change = perplexity_change(arguments)
+    for warning in report.warnings:
+        write_note(f"warning: {warning}")
     write_report(arguments, report.quantization, change, fields=lambda: _fields(report), show=lambda: _show(report))
     return 0
 
@@ -68,6 +70,7 @@ def _fields(report: "ConvertReport") -> dict[str, Any]:
         "size": report.size,
         "source_size": report.source_size,
         "tensors": report.tensors,
+        "warnings": list(report.warnings),
         "step_seconds": report.step_seconds,
     }
 

@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="FILE", type=Path, help="a .shark file; with --reference, a source model")
     parser.add_argument("prompt", metavar="PROMPT", help="the prompt; - reads it from standard input")
     parser.add_argument("--raw", action="store_true", help="complete the prompt as it is: no chat template")
+    parser.add_argument("--chat-template", metavar="NAME", help="of the bundle's chat templates (default: default)")
+    parser.add_argument(
+        "--special",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let control tokens that the prompt spells be such tokens, or text (default: text, but tokens with --raw)",
+    )
     parser.add_argument("--system", metavar="TEXT", help="a system message before the prompt")
     parser.add_argument(
         "--max-tokens", metavar="N", type=positive_integer, default=256, help="stop after N tokens (default: 256)"
@@ -109,10 +116,16 @@ def execute(arguments: argparse.Namespace) -> int:
 def _generate(arguments: argparse.Namespace) -> int:
     sampling = read_sampling(arguments)
     with _open_engine(arguments) as engine:
-        template = engine.bundle.manifest.tokenizer.chat_template
-        prompt = compose_prompt(arguments, has_template=template is not None)
+        has_template = arguments.chat_template is not None or "default" in engine.bundle.chat_templates
+        prompt = compose_prompt(arguments, has_template=has_template)
         generation = engine.generate(
-            prompt, max_tokens=arguments.max_tokens, sampling=sampling, stop=arguments.stop, raw=arguments.raw
+            prompt,
+            max_tokens=arguments.max_tokens,
+            sampling=sampling,
+            stop=arguments.stop,
+            raw=arguments.raw,
+            special=arguments.special,
+            chat_template=arguments.chat_template,
         )
         completed = follow(generation, silent=arguments.json)
         if arguments.json:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         SharkpackError,
     )
     from sharkpack.runtime_shim.executor.protocol import Executor, SequenceChunk
-    from sharkpack.runtime_shim.text.chat import ChatTemplate, Message
+    from sharkpack.runtime_shim.text.chat import ChatTemplate
+    from sharkpack.runtime_shim.text.messages import Message
     from sharkpack.runtime_shim.text.prompt import Prompt, PromptOptions, Tool
 
 __all__ = [
@@ -97,7 +98,7 @@ _HOME = {
     "Executor": "sharkpack.runtime_shim.executor.protocol",
     "SequenceChunk": "sharkpack.runtime_shim.executor.protocol",
     "ChatTemplate": "sharkpack.runtime_shim.text.chat",
-    "Message": "sharkpack.runtime_shim.text.chat",
+    "Message": "sharkpack.runtime_shim.text.messages",
     "Prompt": "sharkpack.runtime_shim.text.prompt",
     "PromptOptions": "sharkpack.runtime_shim.text.prompt",
     "Tool": "sharkpack.runtime_shim.text.prompt",

@@ -27,11 +27,19 @@ PIECE_BYTES = 1 << 20
 PREFETCHED_PIECES = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FilePlan:
+    """What a file will be, and what it will not say of its source, a sentence each."""
+
+    file: TensorFilePlan
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A kind of file. plan: what a model's file will be, by its description. tensors: what it has, in its order."""
 
-    plan: Callable[[SourceDescription], TensorFilePlan]
+    plan: Callable[[SourceDescription], _FilePlan]
     tensors: Callable[[SourceModel], Sequence[SourceTensor]]
 
 
@@ -45,12 +53,13 @@ def convert_model(options: ConvertOptions, progress: Progress) -> ConvertReport:
     ) as prepared:
         tensors = layout.tensors(prepared.source)
         with prepared.steps("weights", sum(tensor.nbytes for tensor in tensors)) as done:
-            _write(prepared.plan, tensors, output, done)
+            _write(prepared.plan.file, tensors, output, done)
     return ConvertReport(
         path=output.path,
-        size=prepared.plan.total_size,
+        size=prepared.plan.file.total_size,
         source_size=prepared.source.size,
         tensors=len(tensors),
+        warnings=prepared.plan.warnings,
         step_seconds=prepared.steps.seconds,
         quantization=prepared.quantization,
     )
@@ -63,16 +72,17 @@ def _layout(options: ConvertOptions) -> Layout:
     return found
 
 
-def _plan_gguf(source: SourceDescription) -> TensorFilePlan:
+def _plan_gguf(source: SourceDescription) -> _FilePlan:
     if source.program is not None:
         raise SharkpackError(f"{source.path}: GGUF has no form for a program; write its weights as .irpa")
-    return plan_gguf(gguf_metadata(source), gguf_specs(source))
+    metadata, warnings = gguf_metadata(source)
+    return _FilePlan(file=plan_gguf(metadata, gguf_specs(source)), warnings=warnings)
 
 
-def _plan_irpa(source: SourceDescription) -> TensorFilePlan:
+def _plan_irpa(source: SourceDescription) -> _FilePlan:
     tensors = source.tensors.values()
     notes = {tensor.name: write_note(tensor.type_name.lower(), tensor.shape) for tensor in tensors}
-    return plan_irpa([(tensor.name, tensor.nbytes) for tensor in tensors], notes=notes)
+    return _FilePlan(file=plan_irpa([(tensor.name, tensor.nbytes) for tensor in tensors], notes=notes))
 
 
 LAYOUTS = {

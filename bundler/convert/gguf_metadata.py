@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from sharkpack.bundler.convert.gguf_losses import gguf_losses
+from sharkpack.bundler.convert.gguf_sampling import sampling_keys
 from sharkpack.bundler.convert.gguf_tokenizer import tokenizer_keys
 from sharkpack.bundler.quantize import SCHEMES
 from sharkpack.bundler.sources.gguf_parts import PREFIX as PARTS
 from sharkpack.bundler.sources.model import SourceDescription
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
+from sharkpack.bundler.tokenizer import tokenizer_of
 from sharkpack.formats.model_files.gguf import GGUFFile
 from sharkpack.formats.model_files.gguf_writer import encode_value
 
@@ -16,16 +19,23 @@ from sharkpack.formats.model_files.gguf_writer import encode_value
 _CHANGING = ("general.file_type", "general.quantization_version")
 
 
-def gguf_metadata(source: SourceDescription) -> dict[str, bytes]:
-    """Keys and encoded values. Raises SharkpackError for a checkpoint whose tokenizer GGUF has no words for."""
+def gguf_metadata(source: SourceDescription) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Keys and encoded values, and what they do not say of the source, a sentence each.
+
+    Raises SharkpackError for a checkpoint whose tokenizer GGUF has no words for.
+    """
     if isinstance(source.tokenizer, TokenizerFiles):
+        files, tokenizer = source.tokenizer, tokenizer_of(source.tokenizer)
         values = {**source.metadata, **_defaults(source)}
         values.setdefault("general.file_type", _file_type(source))
-        return {key: encode_value(value) for key, value in (values | tokenizer_keys(source.tokenizer)).items()}
+        sampling, unsaid = sampling_keys(files.folder)
+        values |= sampling | tokenizer_keys(files, tokenizer)
+        warnings = (*tokenizer.notes, *gguf_losses(files, tokenizer, values), *unsaid)
+        return {key: encode_value(value) for key, value in values.items()}, warnings
     with GGUFFile.open(source.path) as file:
         kept = {key: file.encoded(key) for key in file.metadata if not key.startswith(PARTS)}
         changed = {key: source.metadata[key] for key in _CHANGING if source.metadata.get(key) != file.metadata.get(key)}
-        return kept | {key: encode_value(value) for key, value in changed.items()}
+        return kept | {key: encode_value(value) for key, value in changed.items()}, ()
 
 
 def _file_type(source: SourceDescription) -> int:

@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
-from sharkpack.bundler.sources.tokenizer_source import TokenType
-from sharkpack.bundler.tokenizer import tokenizer_of
+from sharkpack.bundler.sources.tokenizer_source import TokenType, read_tokenizer_source
+from sharkpack.bundler.tokenizer import SPECIAL_NAMES, RebuiltTokenizer
 from sharkpack.bundler.tokenizer.pre_tokenizers import PRE_TOKENIZERS
 from sharkpack.bundler.tokenizer.sentencepiece_model import read_sentencepiece_model
+from sharkpack.bundler.tokenizer.vocabulary import read_vocabulary
 from sharkpack.bundler.tokenizer.word_patterns import GPT2
 from sharkpack.formats.errors import SharkpackError
 
@@ -22,15 +25,15 @@ _SAME_WORDS = (
 _SPACE = "\u2581"
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 _DIGIT = r"\p{N}"
+_NOT_IN_NAMES = re.compile("[^A-Za-z0-9]")
 
 
-def tokenizer_keys(files: TokenizerFiles) -> dict[str, Any]:
-    """`tokenizer.*` keys and values, padded to the rows of the embedding.
+def tokenizer_keys(files: TokenizerFiles, tokenizer: RebuiltTokenizer) -> dict[str, Any]:
+    """`tokenizer.*` keys and values of the tokenizer read from `files`, padded to the rows of the embedding.
 
     Raises SharkpackError for a tokenizer that is neither byte-level BPE nor SentencePiece's BPE, and for one that cuts
     words in a way that GGUF has no name for here.
     """
-    tokenizer = tokenizer_of(files)
     model = files.folder / "tokenizer.model"
     document = json.loads(tokenizer.json)
     if model.is_file():
@@ -38,11 +41,30 @@ def tokenizer_keys(files: TokenizerFiles) -> dict[str, Any]:
     else:
         keys = (_scored if document["model"].get("byte_fallback") else _byte_level)(files, document)
     keys |= {"add_bos_token": tokenizer.add_bos, "add_eos_token": tokenizer.add_eos}
-    for name, index in (("bos", tokenizer.bos_token_id), ("eos", tokenizer.eos_token_id)):
-        if index is not None:
-            keys[f"{name}_token_id"] = index
-    chat = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
-    return {f"tokenizer.ggml.{key}": value for key, value in keys.items()} | chat
+    found = {text: index for index, text in enumerate(keys["tokens"])}
+    ids = {key: found.get(tokenizer.special_tokens.get(name, "")) for key, name in SPECIAL_NAMES.items()}
+    ids |= {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
+    keys |= {f"{key}_token_id": index for key, index in ids.items() if index is not None}
+    whole = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
+    return whole | _end_keys(files, tokenizer, whole) | _chat_keys(tokenizer.chat_templates)
+
+
+def _end_keys(files: TokenizerFiles, tokenizer: RebuiltTokenizer, keys: Mapping[str, Any]) -> dict[str, int]:
+    """EOT and EOM are what further ends can be, which are known neither as EOS nor by their names."""
+    known = read_vocabulary(read_tokenizer_source(Metadata(path=files.folder, values=keys), files.rows)).end_ids
+    further = [end for end in tokenizer.end_token_ids if end not in known and end != tokenizer.eos_token_id]
+    return {f"tokenizer.ggml.{name}_token_id": end for name, end in zip(("eot", "eom"), further, strict=False)}
+
+
+def _chat_keys(templates: Mapping[str, str]) -> dict[str, Any]:
+    """Named templates have keys that end in their names, in which GGUF has letters and digits alone."""
+    named = {_NOT_IN_NAMES.sub("_", name): text for name, text in sorted(templates.items()) if name != "default"}
+    keys: dict[str, Any] = {f"tokenizer.chat_template.{name}": text for name, text in named.items()}
+    if named:
+        keys["tokenizer.chat_templates"] = list(named)
+    if "default" in templates:
+        keys["tokenizer.chat_template"] = templates["default"]
+    return keys
 
 
 def _byte_level(files: TokenizerFiles, document: dict[str, Any]) -> dict[str, Any]:
@@ -153,8 +175,9 @@ def _patterns(step: dict[str, Any]) -> tuple[str, ...]:
     match step.get("type"):
         case "Sequence":
             return tuple(pattern for each in step["pretokenizers"] for pattern in _patterns(each))
-        case "Split":
-            return (_spelled(next(iter(step["pattern"].values()))),)
+        case "Split" if step.get("behavior") == "Isolated" and not step.get("invert"):
+            pattern = step["pattern"]
+            return (_spelled(pattern["Regex"] if "Regex" in pattern else re.escape(pattern["String"])),)
         case "Digits":
             return (_DIGIT if step.get("individual_digits") else rf"{_DIGIT}+",)
         case "ByteLevel":

@@ -18,11 +18,12 @@ class ConvertOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertReport:
-    """Sizes in bytes, times in seconds."""
+    """Sizes in bytes, times in seconds. warnings: what the file does not say of its source, a sentence each."""
 
     path: Path
     size: int
     source_size: int
     tensors: int
+    warnings: tuple[str, ...]
     step_seconds: dict[str, float]
     quantization: QuantizationReport | None

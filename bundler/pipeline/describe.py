@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import math
+import re
 
 from sharkpack import __version__
 from sharkpack.bundler.compile.compiler import flags_of
@@ -22,12 +23,19 @@ from sharkpack.formats.archive.manifest import (
 
 PARAMETERS_PATH = "params/model.irpa"
 TOKENIZER_PATH = "tokenizer/tokenizer.json.zst"
-CHAT_TEMPLATE_PATH = "tokenizer/chat_template.jinja.zst"
+_NOT_IN_PATHS = re.compile("[^A-Za-z0-9_-]")
 
 
 def module_path(target: Target) -> str:
     """The member that holds a target's code."""
     return f"targets/{target.id}/module.vmfb"
+
+
+def chat_template_path(name: str) -> str:
+    """The member that holds the chat template of that name."""
+    if name == "default":
+        return "tokenizer/chat_template.jinja.zst"
+    return f"tokenizer/chat_templates/{_NOT_IN_PATHS.sub('_', name)}.jinja.zst"
 
 
 def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Manifest:
@@ -62,16 +70,17 @@ def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Mani
 
 def _tokenizer_info(plan: BuildPlan) -> TokenizerInfo:
     t = plan.tokenizer
+    paths = {name: chat_template_path(name) for name in t.chat_templates}
     return TokenizerInfo(
         path=TOKENIZER_PATH,
-        chat_template=None if t.chat_template is None else CHAT_TEMPLATE_PATH,
+        chat_template=paths.pop("default", None),
+        chat_templates=paths,
         add_bos=t.add_bos,
         add_eos=t.add_eos,
         bos_token_id=t.bos_token_id,
         eos_token_id=t.eos_token_id,
         end_token_ids=tuple(t.end_token_ids),
-        bos_token=t.bos_token,
-        eos_token=t.eos_token,
+        special_tokens=dict(t.special_tokens),
     )
 
 

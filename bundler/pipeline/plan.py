@@ -99,7 +99,7 @@ class BuildPlan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user might not expect of the bundle, a sentence each."""
-        return packed_size_notes(self.model.weights.values())
+        return (*packed_size_notes(self.model.weights.values()), *self.tokenizer.notes)
 
 
 def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCache | None = None) -> BuildPlan:
@@ -109,11 +109,14 @@ def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCa
     """
     if source.program is None and source.architecture not in ARCHITECTURES:
         supported = ", ".join(ARCHITECTURES)
-        raise SharkpackError(f"architecture '{source.architecture}' is not supported; supported: {supported}")
+        raise SharkpackError(
+            f"{source.path}: architecture '{source.architecture}' is not supported; supported: {supported}"
+        )
     model_options = _model_options(source, options)
     host = host_cpu()
     targets = choose_targets(options.targets, host.architecture, host.features, _activations(source, options))
     batch_sizes = _batch_sizes(source, options)
+    tokenizer = tokenizer_of(source.tokenizer)  # before the model, whose weights it may take seconds to look at
     model = _outline(source, model_options, cache)
     plan = BuildPlan(
         source=source,
@@ -122,7 +125,7 @@ def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCa
         batch_sizes=batch_sizes,
         model=model,
         parameters=_plan_parameters(model),
-        tokenizer=tokenizer_of(source.tokenizer),
+        tokenizer=tokenizer,
     )
     if isinstance(source.program, MlirProgram):
         check_abi(source.program, entry_points(plan.signature))
@@ -140,7 +143,10 @@ def _untraceable(source: SourceDescription, error: Exception) -> str:
 def _outline(source: SourceDescription, options: ModelOptions, cache: CompileCache | None) -> ModelSpec:
     if source.program is not None:
         return spec_of_program(source.program, source, options)
-    return spec_of_recipe(source, options, cache)
+    try:
+        return spec_of_recipe(source, options, cache)
+    except SharkpackError as error:  # a recipe knows no files
+        raise SharkpackError(str(error) if str(source.path) in str(error) else f"{source.path}: {error}") from error
 
 
 def _plan_parameters(model: ModelSpec) -> TensorFilePlan:

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def open_gguf(path: str | os.PathLike[str]) -> SourceModel:
 def _describe(files: tuple[GGUFFile, ...]) -> SourceModel:
     file = files[0]
     metadata = Metadata(path=file.path, values=file.metadata)
-    _check_whole_model(metadata)
+    tensors = {name: _tensor(each, tensor) for each in files for name, tensor in each.tensors.items()}
+    _check_whole_model(metadata, tensors)
+    embedding = tensors.get("token_embd.weight")
     return SourceModel(
         kind="gguf",
         path=file.path,
@@ -44,17 +47,19 @@ def _describe(files: tuple[GGUFFile, ...]) -> SourceModel:
         quantization=_quantization(metadata, files),
         license=metadata.text("general.license", None),
         ggml_row_order=True,
-        tokenizer=read_tokenizer_source(metadata),
-        tensors={name: _tensor(each, tensor) for each in files for name, tensor in each.tensors.items()},
+        tokenizer=read_tokenizer_source(metadata, None if embedding is None else embedding.shape[0]),
+        tensors=tensors,
         metadata=file.metadata,
         close=partial(close_parts, files),
     )
 
 
-def _check_whole_model(metadata: Metadata) -> None:
+def _check_whole_model(metadata: Metadata, tensors: Mapping[str, SourceTensor]) -> None:
     kind = metadata.text("general.type", "model")
     if kind != "model":
         raise SharkpackError(f"{metadata.path}: holds one of type '{kind}', not a model of its own")
+    if not tensors:
+        raise SharkpackError(f"{metadata.path}: holds a vocabulary and no tensors; expected a model with its weights")
 
 
 def _quantization(metadata: Metadata, files: tuple[GGUFFile, ...]) -> str:

@@ -17,6 +17,7 @@ SPECIAL_TOKENS = (
     "padding",
     "seperator",  # the key is spelled so in the format
     "mask",
+    "cls",
     "fim_pre",
     "fim_suf",
     "fim_mid",
@@ -24,6 +25,9 @@ SPECIAL_TOKENS = (
     "fim_rep",
     "fim_sep",
 )
+
+
+_CHAT_TEMPLATE = "tokenizer.chat_template"
 
 
 class TokenType(IntEnum):
@@ -42,7 +46,8 @@ class TokenType(IntEnum):
 class TokenizerSource:
     """The `tokenizer.*` keys of a file; None (or no entry in `special_ids`) where it does not have one.
 
-    `special_ids` maps a name of SPECIAL_TOKENS to a token id, not yet checked against the vocabulary.
+    `special_ids` maps a name of SPECIAL_TOKENS to a token id, not yet checked against the vocabulary. `chat_templates`
+    has them by name, "default" for the one without. `rows`: of the embedding, where it is known.
     """
 
     path: Path
@@ -56,12 +61,16 @@ class TokenizerSource:
     add_bos: bool | None
     add_eos: bool | None
     add_space_prefix: bool | None
-    chat_template: str | None = field(repr=False)
+    chat_templates: Mapping[str, str] = field(repr=False)
     model_name: str
+    rows: int | None = None
 
 
-def read_tokenizer_source(metadata: Metadata) -> TokenizerSource:
-    """Collect the vocabulary in `metadata`; SharkpackError when it is absent, mistyped or of unequal lengths."""
+def read_tokenizer_source(metadata: Metadata, rows: int | None = None) -> TokenizerSource:
+    """Collect the vocabulary in `metadata`; SharkpackError when it is absent, mistyped or of unequal lengths.
+
+    rows: of the embedding, if there is one.
+    """
     prefix = "tokenizer.ggml."
     tokens = metadata.texts(f"{prefix}tokens")
     scores = metadata.floats(f"{prefix}scores", None)
@@ -84,6 +93,14 @@ def read_tokenizer_source(metadata: Metadata) -> TokenizerSource:
         add_bos=metadata.boolean(f"{prefix}add_bos_token", None),
         add_eos=metadata.boolean(f"{prefix}add_eos_token", None),
         add_space_prefix=metadata.boolean(f"{prefix}add_space_prefix", None),
-        chat_template=metadata.text("tokenizer.chat_template", None),
+        chat_templates=_chat_templates(metadata),
         model_name=metadata.text("general.name", ""),
+        rows=rows,
     )
+
+
+def _chat_templates(metadata: Metadata) -> dict[str, str]:
+    """The default has a key of its own; others have their names at the end of theirs."""
+    named = [key for key in metadata.values if key.startswith(f"{_CHAT_TEMPLATE}.")]
+    found = {key.removeprefix(f"{_CHAT_TEMPLATE}."): metadata.text(key) for key in named}
+    return found | ({"default": metadata.text(_CHAT_TEMPLATE)} if _CHAT_TEMPLATE in metadata.values else {})

@@ -9,21 +9,24 @@ from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenTyp
 from sharkpack.formats.errors import SharkpackError
 
 
-def with_added_tokens(source: TokenizerSource, folder: Path) -> TokenizerSource:
-    """The vocabulary with the tokens that come after it; SharkpackError when their ids leave a hole."""
-    added = {index: token for index, token in _added(folder).items() if index >= len(source.tokens)}
-    wanted = range(len(source.tokens), len(source.tokens) + len(added))
-    if sorted(added) != list(wanted):
-        raise SharkpackError(
-            f"{folder}: {len(added)} tokens are added from id {min(added)}; expected all ids from {wanted[0]}"
-        )
-    tokens = [added[index] for index in wanted]
-    return replace(
+def with_added_tokens(source: TokenizerSource, folder: Path) -> tuple[TokenizerSource, dict[int, str]]:
+    """The vocabulary with the tokens that come after it, and those left out for want of a row of the embedding.
+
+    An id between them that no token has becomes an unused token.
+    """
+    first = len(source.tokens)
+    added = {index: token for index, token in sorted(_added(folder).items()) if index >= first}
+    within = [index for index in added if source.rows is None or index < source.rows]
+    tokens = [
+        added.get(index, (f"[PAD{index}]", TokenType.UNUSED)) for index in range(first, max(within, default=-1) + 1)
+    ]
+    whole = replace(
         source,
         tokens=[*source.tokens, *(text for text, _ in tokens)],
         scores=[*(source.scores or ()), *(0.0 for _ in tokens)],
         token_types=[*(source.token_types or ()), *(kind for _, kind in tokens)],
     )
+    return whole, {index: text for index, (text, _) in added.items() if index not in within}
 
 
 def _added(folder: Path) -> dict[int, tuple[str, TokenType]]:

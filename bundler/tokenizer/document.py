@@ -72,5 +72,5 @@ def added_tokens(source: TokenizerSource, vocabulary: Vocabulary) -> list[dict[s
             "special": kind in _SPECIAL,
         }
         for index, (token, kind) in enumerate(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
-        if kind in _MATCHED_IN_TEXT
+        if kind in _MATCHED_IN_TEXT and vocabulary.ids[token] == index
     ]

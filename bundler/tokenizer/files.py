@@ -1,8 +1,8 @@
 """The tokenizer in a checkpoint's folder: tokenizer.json as it is, or tokenizer.model rebuilt."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from tokenizers import Tokenizer
 from sharkpack.bundler.sources.json_file import read_bytes
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.tokenizer.added_tokens import with_added_tokens
+from sharkpack.bundler.tokenizer.chat_templates import read_chat_templates, without_default
 from sharkpack.bundler.tokenizer.loading_order import loading_order
 from sharkpack.bundler.tokenizer.rebuild import rebuild_tokenizer
 from sharkpack.bundler.tokenizer.rebuilt import RebuiltTokenizer
+from sharkpack.bundler.tokenizer.rows import rowless_note, too_many, within_rows
 from sharkpack.bundler.tokenizer.sentencepiece_model import read_sentencepiece_model
 from sharkpack.bundler.tokenizer.specials import Specials, read_specials
 from sharkpack.formats.errors import SharkpackError
@@ -36,47 +38,53 @@ class _Loaded:
     end: tuple[int, ...]
     bos: int | None = None
     eos: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_tokenizer_files(files: TokenizerFiles) -> RebuiltTokenizer:
     """Read and check the tokenizer. Raises SharkpackError when there is none that can be read, when it does not load,
-    and when it has more tokens than the model has embeddings."""
-    specials = read_specials(files.folder, files.config)
-    loaded = _load(files.folder)
-    _check_size(files, loaded.tokenizer)
-    bos = _agreed(files.folder, "BOS", _id(files.folder, loaded, specials.bos, loaded.bos), loaded.begin)
-    eos = _agreed(files.folder, "EOS", _id(files.folder, loaded, specials.eos, loaded.eos), loaded.end)
+    and when it cuts text into tokens that the model has no embeddings for. What the model never needs is left out,
+    with a note."""
+    specials, templates = read_specials(files.folder, files.config), read_chat_templates(files.folder)
+    loaded = _load(files)
+    bos = _agreed(files.folder, "BOS", _id(loaded, specials.bos, loaded.bos), loaded.begin)
+    eos = _agreed(files.folder, "EOS", _id(loaded, specials.eos, loaded.eos), loaded.end)
     add_bos = bool(loaded.begin) if specials.add_bos is None else specials.add_bos
     add_eos = bool(loaded.end) if specials.add_eos is None else specials.add_eos
+    ends = {*specials.ends, *([] if eos is None else [eos])}
     return RebuiltTokenizer(
         json=loaded.json,
         add_bos=add_bos and bos is not None,
         add_eos=add_eos and eos is not None,
         bos_token_id=bos,
         eos_token_id=eos,
-        end_token_ids=_end_ids(files, specials, eos),
-        bos_token=None if bos is None else loaded.tokenizer.id_to_token(bos),
-        eos_token=None if eos is None else loaded.tokenizer.id_to_token(eos),
-        chat_template=specials.chat_template,
+        end_token_ids=tuple(sorted(end for end in ends if 0 <= end < files.rows)),
+        special_tokens=_names(specials, loaded, bos, eos),
+        chat_templates=templates,
+        notes=(*loaded.notes, *_notes(specials, loaded, templates, ends, files.rows)),
     )
 
 
-def _load(folder: Path) -> _Loaded:
+def _load(files: TokenizerFiles) -> _Loaded:
+    folder = files.folder
     if (folder / "tokenizer.json").is_file():
-        return _load_json(folder / "tokenizer.json")
+        return _load_json(folder / "tokenizer.json", files.rows)
     if (folder / "tokenizer.model").is_file():
-        rebuilt = rebuild_tokenizer(with_added_tokens(read_sentencepiece_model(folder / "tokenizer.model"), folder))
+        model = replace(read_sentencepiece_model(folder / "tokenizer.model"), rows=files.rows)
+        source, left_out = with_added_tokens(model, folder)
+        rebuilt = rebuild_tokenizer(source)
         bos, eos = rebuilt.bos_token_id, rebuilt.eos_token_id
         begin = (bos,) if rebuilt.add_bos and bos is not None else ()
         tokenizer = Tokenizer.from_buffer(rebuilt.json)
-        return _Loaded(json=rebuilt.json, tokenizer=tokenizer, begin=begin, end=(), bos=bos, eos=eos)
+        notes = (*rebuilt.notes, *_left_out(left_out))
+        return _Loaded(json=rebuilt.json, tokenizer=tokenizer, begin=begin, end=(), bos=bos, eos=eos, notes=notes)
     raise SharkpackError(
         f"{folder}: no tokenizer.json and no tokenizer.model; another kind of tokenizer can be converted: "
         "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
     )
 
 
-def _load_json(path: Path) -> _Loaded:
+def _load_json(path: Path, rows: int) -> _Loaded:
     raw = read_bytes(path, MAX_BYTES)
     whole = _parse(path, raw)
     whole.no_truncation()
@@ -90,11 +98,18 @@ def _load_json(path: Path) -> _Loaded:
     if not kinds or kinds - DECODERS:
         raise SharkpackError(f"{path}: its decoder ({', '.join(sorted(kinds)) or 'none'}) is not supported")
     begin, end = _added_around(path, whole)
+    if max((*begin, *end), default=0) >= rows:
+        raise too_many(path, 1 + max((*begin, *end)), rows)
+    document, left_out = within_rows(path, document, rows)
     plain = {**document, "truncation": None, "padding": None, "post_processor": None}
     if document["model"].get("type") == "BPE":
         plain["model"] = {**document["model"], "vocab": loading_order(document["model"]["vocab"])}
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
-    return _Loaded(json=text, tokenizer=_parse(path, text), begin=begin, end=end)
+    return _Loaded(json=text, tokenizer=_parse(path, text), begin=begin, end=end, notes=_left_out(left_out))
+
+
+def _left_out(tokens: Mapping[int, str]) -> tuple[str, ...]:
+    return (rowless_note(tokens),) if tokens else ()
 
 
 def _parse(path: Path, text: bytes) -> Any:
@@ -125,26 +140,33 @@ def _agreed(folder: Path, name: str, token: int | None, added: Sequence[int]) ->
     return added[0]
 
 
-def _check_size(files: TokenizerFiles, tokenizer: Any) -> None:
-    """More embeddings than tokens are padding; fewer would leave tokens without one."""
-    size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-    if not 0 < size <= files.rows:
-        raise SharkpackError(
-            f"{files.folder}: the tokenizer has {size} tokens, and the model embeddings for {files.rows}"
-        )
-
-
-def _id(folder: Path, loaded: _Loaded, token: str | int | None, default: int | None) -> int | None:
+def _id(loaded: _Loaded, token: str | int | None, default: int | None) -> int | None:
+    """The token's id, if the vocabulary has it; failing that `default`."""
     if token is None:
         return default
     found: int | None = loaded.tokenizer.token_to_id(token) if isinstance(token, str) else token
-    if found is None or found < 0 or loaded.tokenizer.id_to_token(found) is None:
-        raise SharkpackError(f"{folder}: the special token {token!r} is not in the tokenizer's vocabulary")
-    return found
+    known = found is not None and found >= 0 and loaded.tokenizer.id_to_token(found) is not None
+    return found if known else default
 
 
-def _end_ids(files: TokenizerFiles, specials: Specials, eos: int | None) -> tuple[int, ...]:
-    ends = sorted({*specials.ends, *([] if eos is None else [eos])})
-    if ends and not 0 <= ends[0] <= ends[-1] < files.rows:
-        raise SharkpackError(f"{files.folder}: 'eos_token_id' {ends} has ids outside the vocabulary of {files.rows}")
-    return tuple(ends)
+def _names(specials: Specials, loaded: _Loaded, bos: int | None, eos: int | None) -> dict[str, str]:
+    """What templates may write: as the files say, or, where none is there to say it, by the ids."""
+    if specials.names:
+        return dict(specials.names)
+    ids = {"bos_token": bos, "eos_token": eos}
+    return {name: loaded.tokenizer.id_to_token(index) for name, index in ids.items() if index is not None}
+
+
+def _notes(
+    specials: Specials, loaded: _Loaded, templates: Mapping[str, str], ends: Collection[int], rows: int
+) -> Iterator[str]:
+    for name, token in (("bos_token", specials.bos), ("eos_token", specials.eos)):
+        if token is not None and _id(loaded, token, None) is None:
+            yield f"the {name} {token!r} is not in the tokenizer's vocabulary: it is left out"
+    outside = sorted(end for end in ends if not 0 <= end < rows)
+    if outside:
+        listed = ", ".join(map(str, outside))
+        yield f"'eos_token_id' has ids outside the vocabulary of {rows}, {listed}: they are left out"
+    warning = without_default(templates)
+    if warning is not None:
+        yield warning

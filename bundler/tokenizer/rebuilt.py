@@ -1,5 +1,6 @@
 """A tokenizer that is ready to be packed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -8,8 +9,9 @@ class RebuiltTokenizer:
     """A tokenizer.json, and what it does not say.
 
     `json` never adds a token of its own: whoever encodes a prompt puts the BOS token before it when `add_bos` holds
-    and it does not begin with one already, and the EOS token after it when `add_eos` holds. Any of `end_token_ids`
-    ends what is generated; the EOS token is always among them.
+    and it does not begin with one already. Any of `end_token_ids` ends what is generated; the EOS token is always
+    among them. `special_tokens` are texts by the names that chat templates write ("bos_token"), `chat_templates` the
+    templates by name, "default" for the one to use. `notes`: what was left out, a sentence each.
     """
 
     json: bytes = field(repr=False)
@@ -18,6 +20,21 @@ class RebuiltTokenizer:
     bos_token_id: int | None
     eos_token_id: int | None
     end_token_ids: tuple[int, ...]
-    bos_token: str | None
-    eos_token: str | None
-    chat_template: str | None = field(repr=False)
+    special_tokens: Mapping[str, str]
+    chat_templates: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bos_token(self) -> str | None:
+        """What templates write for it; None where there is none."""
+        return self.special_tokens.get("bos_token") or None
+
+    @property
+    def eos_token(self) -> str | None:
+        """What templates write for it; None where there is none."""
+        return self.special_tokens.get("eos_token") or None
+
+    @property
+    def chat_template(self) -> str | None:
+        """The one to use where none is named."""
+        return self.chat_templates.get("default")

@@ -56,7 +56,7 @@ def _read(path: Path, data: bytes) -> TokenizerSource:
         add_bos=None,
         add_eos=None,
         add_space_prefix=normalizer.get(_ADD_DUMMY_PREFIX, 1) != 0,
-        chat_template=None,
+        chat_templates={},
         model_name="",
     )
 

@@ -1,22 +1,39 @@
-"""What a checkpoint says of its special tokens, over five files: which begin and end a text, and the chat template."""
+"""What a checkpoint says of its special tokens, over five files: which begin and end a text, and what templates call
+them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sharkpack.bundler.sources.json_file import read_bytes, read_values
+from sharkpack.bundler.sources.json_file import read_values
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
 
-MAX_TEMPLATE_BYTES = 16 << 20
+NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+"""Those that every tokenizer of transformers may have, and a template may write."""
+
+_CLASS_DEFAULTS = {
+    "Llama": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+    "Gemma": {
+        "unk_token": "<unk>",
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "pad_token": "<pad>",
+        "mask_token": "<mask>",
+    },
+    "Qwen2": dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
+    "GPT2": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
+}
+"""What a class of transformers, by its name less "Tokenizer", calls tokens that its tokenizer_config.json does not
+name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specials:
     """bos, eos: the text of the token, else its id, else None. ends: ids that end what is generated, eos apart.
 
-    add_bos, add_eos: None where nothing is said.
+    add_bos, add_eos: None where nothing is said. names: texts of tokens by the names that a chat template may write.
     """
 
     bos: str | int | None
@@ -24,12 +41,14 @@ class Specials:
     ends: tuple[int, ...]
     add_bos: bool | None
     add_eos: bool | None
-    chat_template: str | None = field(repr=False)
+    names: Mapping[str, str] = field(repr=False)
 
 
 def read_specials(folder: Path, config: Mapping[str, Any]) -> Specials:
-    """From tokenizer_config.json, special_tokens_map.json, generation_config.json, chat_template.jinja and `config`
-    (config.json). All but the last may be absent; SharkpackError for what has another type than it should."""
+    """From tokenizer_config.json, special_tokens_map.json, generation_config.json and `config` (config.json).
+
+    All but the last may be absent; SharkpackError for what has another type than it should.
+    """
     tokenizer = read_values(folder / "tokenizer_config.json", optional=True)
     mapped = read_values(folder / "special_tokens_map.json", optional=True)
     generation = read_values(folder / "generation_config.json", optional=True)
@@ -42,16 +61,45 @@ def read_specials(folder: Path, config: Mapping[str, Any]) -> Specials:
         ends=ends,
         add_bos=_flag(tokenizer, "add_bos_token"),
         add_eos=_flag(tokenizer, "add_eos_token"),
-        chat_template=_chat_template(folder, tokenizer),
+        names=_names(tokenizer, mapped),
     )
 
 
 def _named(key: str, tokenizer: Metadata, mapped: Metadata, ids: tuple[int, ...]) -> str | int | None:
     """The first file that has the key decides, also when it says that there is no such token."""
-    for source in (tokenizer, mapped):
+    for source in _by_authority(tokenizer, mapped):
         if key in source.values:
             return _text(source, key)
     return ids[0] if ids else None
+
+
+def _by_authority(tokenizer: Metadata, mapped: Metadata) -> tuple[Metadata, ...]:
+    """special_tokens_map.json comes first where tokenizer_config.json is of an age in which it lists no tokens."""
+    return (tokenizer, mapped) if "added_tokens_decoder" in tokenizer.values else (mapped, tokenizer)
+
+
+def _names(tokenizer: Metadata, mapped: Metadata) -> dict[str, str]:
+    """As transformers gives them to a template: the usual names, any other that ends in "_token", and those that are
+    listed by name."""
+    kind = tokenizer.values.get("tokenizer_class")
+    stem = kind.removesuffix("Fast").removesuffix("Tokenizer") if isinstance(kind, str) else ""
+    found: dict[str, str | None] = {**_CLASS_DEFAULTS.get(stem, {})}
+    for source in reversed(_by_authority(tokenizer, mapped)):
+        found |= dict(_named_in(source))
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _named_in(source: Metadata) -> Iterator[tuple[str, str | None]]:
+    for key, value in source.values.items():
+        if key in NAMES or (key.endswith("_token") and (isinstance(value, str) or _is_token(value))):
+            yield key, _text(source, key)
+        elif key in ("extra_special_tokens", "model_specific_special_tokens") and isinstance(value, Mapping):
+            listed = Metadata(path=source.path, values=value)
+            yield from ((name, _text(listed, name)) for name in value)
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("content"), str)
 
 
 def _text(source: Metadata, key: str) -> str | None:
@@ -60,7 +108,7 @@ def _text(source: Metadata, key: str) -> str | None:
     text = value.get("content") if isinstance(value, Mapping) else value
     if text is not None and not isinstance(text, str):
         raise SharkpackError(f"{source.path}: '{key}' is {value!r}; expected the text of a token")
-    return text
+    return text or None
 
 
 def _ids(source: Metadata, key: str) -> tuple[int, ...]:
@@ -74,22 +122,3 @@ def _ids(source: Metadata, key: str) -> tuple[int, ...]:
 
 def _flag(source: Metadata, key: str) -> bool | None:
     return None if source.values.get(key) is None else source.boolean(key)
-
-
-def _chat_template(folder: Path, tokenizer: Metadata) -> str | None:
-    """A file of its own comes before what the tokenizer's config holds; of several in there, the one named default."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        try:
-            return read_bytes(path, MAX_TEMPLATE_BYTES).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise SharkpackError(f"{path} is not UTF-8 text") from error
-    found = tokenizer.values.get("chat_template")
-    if found is None:
-        found = read_values(folder / "chat_template.json", optional=True).values.get("chat_template")
-    if isinstance(found, list):
-        named = {each.get("name"): each.get("template") for each in found if isinstance(each, Mapping)}
-        found = named.get("default")
-    if found is not None and not isinstance(found, str):
-        raise SharkpackError(f"{tokenizer.path}: 'chat_template' is neither a text nor a list with one named 'default'")
-    return found

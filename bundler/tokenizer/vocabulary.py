@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
-from sharkpack.formats.errors import SharkpackError
+from sharkpack.bundler.tokenizer.rows import cut_into, rowless_note, too_many
 
 # Tokens that end a text by their name alone, whatever the file says of them.
 END_TEXTS = (
@@ -83,21 +83,48 @@ class Vocabulary:
     ids: dict[str, int] = field(repr=False)
     special_ids: dict[str, int]
     end_ids: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_vocabulary(source: TokenizerSource) -> Vocabulary:
-    """Settle the kind of every token and which ones end a text; SharkpackError for a vocabulary with duplicates."""
-    tokens = [token or f"[EMPTY_{index}]" for index, token in enumerate(source.tokens)]
+    """Settle the kind of every token and which ones end a text.
+
+    Tokens without a row of the embedding are left out; of several with one text, the last is what the text becomes.
+    Raises SharkpackError where a text may need one that is left out.
+    """
+    whole = [token or f"[EMPTY_{index}]" for index, token in enumerate(source.tokens)]
+    all_kinds = list(source.token_types or [TokenType.NORMAL] * len(whole))
+    tokens, kinds = whole[: source.rows], all_kinds[: source.rows]
+    left_out = dict(enumerate(whole[len(tokens) :], len(tokens)))
+    _check_unneeded(source, left_out, all_kinds)
     ids = {token: index for index, token in enumerate(tokens)}
-    if len(ids) != len(tokens):
-        twice = next(token for index, token in enumerate(tokens) if ids[token] != index)
-        raise SharkpackError(f"{source.path}: two tokens of the vocabulary have the text {twice!r}")
-    kinds = list(source.token_types or [TokenType.NORMAL] * len(tokens))
     # An id outside the vocabulary (-1 written as 2^32 - 1, for example) means that there is no such token.
     special_ids = {name: index for name, index in source.special_ids.items() if 0 <= index < len(tokens)}
     fill_ins = _find_fill_ins(ids, kinds, special_ids)
     ends = _find_ends(ids, kinds, special_ids | fill_ins)
-    return Vocabulary(tokens=tokens, kinds=kinds, ids=ids, special_ids=special_ids, end_ids=ends)
+    notes = [rowless_note(left_out)] if left_out else []
+    if len(ids) != len(tokens):
+        notes.append(_duplicates_note(tokens, ids))
+    return Vocabulary(tokens=tokens, kinds=kinds, ids=ids, special_ids=special_ids, end_ids=ends, notes=tuple(notes))
+
+
+def _check_unneeded(source: TokenizerSource, left_out: dict[int, str], kinds: Sequence[int]) -> None:
+    """Refuse to leave out tokens that a text is cut into."""
+    texts = {text for index, text in left_out.items() if kinds[index] in (TokenType.NORMAL, TokenType.BYTE)}
+    if source.merges is not None:
+        texts &= cut_into(source.merges) | {text for text in texts if len(text) == 1}
+    if texts or len(left_out) == len(source.tokens):
+        raise too_many(source.path, len(source.tokens), len(source.tokens) - len(left_out))
+
+
+def _duplicates_note(tokens: Sequence[str], ids: dict[str, int]) -> str:
+    unused = [index for index, token in enumerate(tokens) if ids[token] != index]
+    first = unused[0]
+    more = f", and so of {len(unused) - 1} more" if len(unused) > 1 else ""
+    return (
+        f"the tokens {first} and {ids[tokens[first]]} have one text, {tokens[first]!r}: it becomes the latter, and the "
+        f"former prints nothing{more}"
+    )
 
 
 def _find_fill_ins(ids: dict[str, int], kinds: list[int], special_ids: dict[str, int]) -> dict[str, int]:

@@ -25,7 +25,7 @@ def reference_engine(
     with without_warnings():
         with show_progress(quiet=quiet) as progress:
             reference = open_reference(source, context=context, threads=threads, progress=progress, quantize=quantize)
-        bundle = InMemoryBundle(reference.manifest, reference.tokenizer_json, reference.chat_template)
+        bundle = InMemoryBundle(reference.manifest, reference.tokenizer_json, reference.chat_templates)
         threads = reference.threads
         with Engine(bundle, reference.program, target="reference", device="torch", threads=threads) as engine:
             yield engine

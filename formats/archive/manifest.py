@@ -115,6 +115,8 @@ class Manifest:
         _check_known(tokenizer, self.tokenizer.path, paths)
         if self.tokenizer.chat_template is not None:
             _check_known(tokenizer, self.tokenizer.chat_template, paths, key="chat_template")
+        for name, path in self.tokenizer.chat_templates.items():
+            _check_known(tokenizer.child("chat_templates"), path, paths, key=name)
         for parameters, item in zip(node.children("parameters"), self.parameters, strict=True):
             _check_known(parameters, item.path, paths)
         for target, info in zip(node.children("targets"), self.targets, strict=True):

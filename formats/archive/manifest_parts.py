@@ -1,6 +1,7 @@
 """The parts of a manifest, one class each; `read` takes its JSON object and raises SharkpackError with the path."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sharkpack.formats.archive.member_path import check_member_path
 from sharkpack.formats.errors import BundleUnsupportedError, SharkpackError
@@ -106,30 +107,34 @@ class Producer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerInfo:
-    """Where the tokenizer lies and which tokens are special. Paths name members; ids are below the vocabulary size."""
+    """Where the tokenizer lies and which tokens are special. Paths name members; ids are below the vocabulary size.
+
+    chat_templates: the members of those besides the one to use, by name. special_tokens: texts of tokens by the names
+    that templates write ("bos_token").
+    """
 
     path: str
     chat_template: str | None = None
+    chat_templates: Mapping[str, str] = field(default_factory=dict)
     add_bos: bool
     add_eos: bool
     bos_token_id: int | None = None
     eos_token_id: int | None = None
     end_token_ids: tuple[int, ...]
-    bos_token: str | None = None
-    eos_token: str | None = None
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, node: JsonObject) -> "TokenizerInfo":
         return cls(
             path=node.text("path"),
             chat_template=node.optional_text("chat_template"),
+            chat_templates=node.optional_texts_by_key("chat_templates"),
             add_bos=node.boolean("add_bos"),
             add_eos=node.boolean("add_eos"),
             bos_token_id=node.optional_integer("bos_token_id"),
             eos_token_id=node.optional_integer("eos_token_id"),
             end_token_ids=node.integers("end_token_ids"),
-            bos_token=node.optional_text("bos_token"),
-            eos_token=node.optional_text("eos_token"),
+            special_tokens=node.optional_texts_by_key("special_tokens"),
         )
 
 

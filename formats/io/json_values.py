@@ -69,6 +69,11 @@ class JsonObject:
         """The object itself as a table of strings."""
         return {key: _text(value, self.path(key)) for key, value in self._values.items()}
 
+    def optional_texts_by_key(self, key: str) -> dict[str, str]:
+        """A table of strings; null and absence alike are one of none."""
+        value = self._values.get(key)
+        return {} if value is None else JsonObject(value, self.path(key)).texts_by_key()
+
     def child(self, key: str) -> "JsonObject":
         return JsonObject(self._required(key), self.path(key))
 

@@ -130,6 +130,8 @@ def _read_metadata(cursor: GGUFCursor, count: int) -> tuple[dict[str, MetadataVa
     spans: dict[str, slice] = {}
     for index in range(count):
         key = cursor.string(f"metadata key {index}", most=MAX_KEY_BYTES)
+        if not key:
+            cursor.fail(f"the name of metadata key {index} is empty")
         if key in metadata:
             cursor.fail(f"the metadata key '{key}' appears twice")
         start = cursor.position

@@ -9,7 +9,8 @@ from sharkpack.formats.archive.manifest import Manifest
 from sharkpack.formats.archive.reader import Archive
 from sharkpack.runtime_shim.device.memory import give_back_freed_memory
 from sharkpack.runtime_shim.device.selection import Selection, select
-from sharkpack.runtime_shim.errors import BundleDamagedError, BundleUnsupportedError
+from sharkpack.runtime_shim.errors import BundleDamagedError, BundleUnsupportedError, RequestError
+from sharkpack.runtime_shim.text.control_tokens import ControlTokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,9 +23,13 @@ class Bundle:
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
+        self._init_texts()
+
+    def _init_texts(self) -> None:
         self._lock = threading.Lock()
         self._tokenizer: Tokenizer | None = None
-        self._chat_template: ChatTemplate | None = None
+        self._control_tokens: ControlTokens | None = None
+        self._compiled_templates: dict[str, ChatTemplate] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -45,14 +50,37 @@ class Bundle:
             return self._tokenizer
 
     @property
-    def chat_template(self) -> "ChatTemplate | None":
-        """The compiled chat template, or None where the bundle has none."""
-        path = self.manifest.tokenizer.chat_template
-        if self._chat_template is None and path is not None:
-            from sharkpack.runtime_shim.text.chat import ChatTemplate
+    def control_tokens(self) -> ControlTokens:
+        """The tokenizer's control tokens, made at the first use."""
+        tokenizer = self.tokenizer
+        with self._lock:
+            if self._control_tokens is None:
+                self._control_tokens = ControlTokens(tokenizer)
+            return self._control_tokens
 
-            self._chat_template = ChatTemplate(_text(self.archive.read(path), path))
-        return self._chat_template
+    @property
+    def chat_templates(self) -> tuple[str, ...]:
+        """Names of the chat templates; "default" is the one to use where none is named."""
+        tokenizer = self.manifest.tokenizer
+        return (*(() if tokenizer.chat_template is None else ("default",)), *sorted(tokenizer.chat_templates))
+
+    def chat_template(self, name: str = "default") -> "ChatTemplate":
+        """The compiled chat template of that name. Raises RequestError where there is none."""
+        if name not in self.chat_templates:
+            there = ", ".join(self.chat_templates) or "none"
+            raise RequestError(f"this bundle has no chat template named {name!r}; there are: {there}")
+        with self._lock:
+            if name not in self._compiled_templates:
+                from sharkpack.runtime_shim.text.chat import ChatTemplate
+
+                self._compiled_templates[name] = ChatTemplate(self._template_text(name))
+            return self._compiled_templates[name]
+
+    def _template_text(self, name: str) -> str:
+        tokenizer = self.manifest.tokenizer
+        path = tokenizer.chat_template if name == "default" else tokenizer.chat_templates[name]
+        assert path is not None
+        return _text(self.archive.read(path), path)
 
     def select(self, *, device: str = "auto", target: str | None = None) -> Selection:
         """The target and device that this machine would run; see `sharkpack.runtime_shim.device.selection.select`."""

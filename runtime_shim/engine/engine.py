@@ -115,10 +115,13 @@ class Engine:
         raw: bool = False,
         tools: Sequence[Tool] = (),
         variables: Mapping[str, object] | None = None,
+        chat_template: str | None = None,
+        special: bool | None = None,
     ) -> Generation:
         """Begin an answer to text, messages or token ids; iterate over it for text, or take its `.result`.
 
-        raw: text and messages without the chat template, tools and variables: what that is given besides messages.
+        raw: text and messages without the chat template, tools and variables: what that is given besides messages;
+        chat_template and special: as in PromptOptions. A stop string may spell special tokens.
         Several answers may be under way: they compute together. Raises RequestError, ContextExceededError,
         CacheFullError and EngineClosedError.
         """
@@ -126,7 +129,9 @@ class Engine:
         if not isinstance(sampling, Sampling):
             raise RequestError(f"sampling is {sampling!r}: expected a Sampling")
         max_tokens = whole_number("max-tokens", max_tokens, least=1)
-        prompt_ids = self.encode(prompt, raw=raw, tools=tools, variables=variables)
+        prompt_ids = self.encode(
+            prompt, raw=raw, tools=tools, variables=variables, chat_template=chat_template, special=special
+        )
         transcript = Transcript(self._read_vocabulary(), texts("stop", stop))
         request = Request(
             prompt_ids=prompt_ids,
@@ -134,6 +139,7 @@ class Engine:
             sampling=sampling,
             end_token_ids=self._end_token_ids(),
             on_token=transcript.on_token,
+            on_end=transcript.on_end,
         )
         sequence = TokenSequence(request)
         with self._lock:

@@ -18,13 +18,15 @@ class SequenceStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One prompt, in tokens, and how to go on from it. `on_token` sees each token and may return a finish reason."""
+    """One prompt, in tokens, and how to go on from it. `on_token` sees each token, and `on_end` an end token; both may
+    return a finish reason."""
 
     prompt_ids: tuple[int, ...]
     max_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
     end_token_ids: frozenset[int] = frozenset()
     on_token: Callable[[int], str | None] | None = None
+    on_end: Callable[[int], str | None] | None = None
 
 
 class TokenSequence:
@@ -70,7 +72,7 @@ class TokenSequence:
         self.last_token_at = time.perf_counter()
         self.first_token_at = self.first_token_at or self.last_token_at
         if token_id in self.request.end_token_ids:
-            return "stop"
+            return (self.request.on_end(token_id) if self.request.on_end else None) or "stop"
         self.tokens.append(token_id)
         reason = self.request.on_token(token_id) if self.request.on_token else None
         if reason is not None:

@@ -1,18 +1,17 @@
 """Chat templates: Jinja in a sandbox, with the settings and functions that Hugging Face gives its templates."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from jinja2 import TemplateError, meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
 from sharkpack.runtime_shim.errors import BundleUnsupportedError, RequestError
+from sharkpack.runtime_shim.text.messages import Message
 from sharkpack.runtime_shim.text.template_sandbox import TemplateSandbox, new_budget
-
-Message = Mapping[str, Any]
 
 _FAULTS = (
     *(TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError),
@@ -32,14 +31,14 @@ class _Generation(Extension):
 
 
 class ChatTemplate:
-    """One compiled template. Raises SharkpackError where the template is not valid."""
+    """One compiled template; `source` is its text. Raises SharkpackError where the template is not valid."""
 
     def __init__(self, source: str) -> None:
         extensions = [loopcontrols, _Generation]
         environment = TemplateSandbox({"tojson": _to_json}, trim_blocks=True, lstrip_blocks=True, extensions=extensions)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
-        self._source, self._environment = source, environment
+        self.source, self._environment = source, environment
         try:
             self._template = environment.from_string(source)
         except _FAULTS as error:
@@ -48,7 +47,7 @@ class ChatTemplate:
     @property
     def variables(self) -> frozenset[str]:
         """Names of what `render` can give the template: those that it reads, and neither sets nor has as functions."""
-        read = meta.find_undeclared_variables(self._environment.parse(self._source))
+        read = meta.find_undeclared_variables(self._environment.parse(self.source))
         return frozenset(read).difference(self._environment.globals)
 
     def render(
@@ -56,19 +55,16 @@ class ChatTemplate:
         messages: Sequence[Message],
         *,
         add_generation_prompt: bool = True,
-        bos_token: str | None = None,
-        eos_token: str | None = None,
         **variables: object,
     ) -> str:
-        """The prompt for `messages` (dicts with "role" and "content"). Raises SharkpackError with the template's words.
+        """The prompt for `messages`, plain and normalised ones. Raises SharkpackError with the template's words.
 
-        Other `variables` (tools, documents, switches of a model) reach the template by their names.
+        `variables` (tokens, tools, documents, switches of a model) reach the template by their names.
         """
-        values: dict[str, object] = {"tools": None, "documents": None, **variables}
-        values |= {"bos_token": bos_token or "", "eos_token": eos_token or ""}
+        values = {"tools": None, "documents": None, **variables, "messages": messages}
         try:
             with new_budget():
-                return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **values)
+                return self._template.render(add_generation_prompt=add_generation_prompt, **values)
         except _FAULTS as error:
             raise RequestError(f"the bundle's chat template refuses these messages: {_one_line(error)}") from error
 

@@ -23,6 +23,7 @@ class Vocabulary:
         self._byte_level, self._replacements, self._byte_fallback = _decoder_rules(tokenizer.decoder)
         self._added = tokenizer.get_added_tokens_decoder()
         self._known: dict[int, bytes] = {}
+        self._special = {index: token.content for index, token in self._added.items() if token.special}
 
     def piece(self, token_id: int) -> bytes:
         """What the token adds to the text: nothing for special tokens and for ids without an entry."""
@@ -30,6 +31,14 @@ class Vocabulary:
         if piece is None:
             piece = self._known[token_id] = self._read(token_id)
         return piece
+
+    def special_text(self, token_id: int) -> str:
+        """The text by which a special token is known, which it does not print; "" for other tokens."""
+        return self._special.get(token_id, "")
+
+    def spells_special(self, text: str) -> bool:
+        """Whether a special token's text is part of `text`."""
+        return any(special in text for special in self._special.values())
 
     def _read(self, token_id: int) -> bytes:
         added = self._added.get(token_id)

@@ -1,12 +1,17 @@
 """From what a caller gives (text, messages or token ids) to the token ids that the program computes."""
 
 import operator
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sharkpack.runtime_shim.bundle.bundle import Bundle
 from sharkpack.runtime_shim.errors import ContextExceededError, RequestError
 from sharkpack.runtime_shim.text.length import has_more_tokens
+from sharkpack.runtime_shim.text.messages import normalize_messages, plain_data
+
+if TYPE_CHECKING:
+    from sharkpack.runtime_shim.text.chat import ChatTemplate
 
 FIXED_VARIABLES = frozenset({"messages", "bos_token", "eos_token"})
 """Variables of a chat template that a caller does not set."""
@@ -19,13 +24,18 @@ Prompt = str | Sequence[int] | Sequence[Mapping[str, Any]]
 class PromptOptions(TypedDict, total=False):
     """Keyword arguments that say how a prompt becomes token ids.
 
-    raw: text as it is, without the chat template. tools: what the model may call, as the template expects each: a dict
+    raw: text as it is, without a chat template. tools: what the model may call, as the template expects each: a dict
     with "type" and "function", usually. variables: switches of the template by name, as {"enable_thinking": False}.
+    chat_template: the name of one of the bundle's; without one "tool_use" where tools are given and there is one of
+    that name, else the default. special: whether control tokens that the prompt's texts spell become such tokens, or
+    stay text; None is tokens for text that is completed as it is, and text for what a template is given.
     """
 
     raw: bool
     tools: Sequence[Tool]
     variables: Mapping[str, object] | None
+    chat_template: str | None
+    special: bool | None
 
 
 def encode_prompt(
@@ -35,10 +45,12 @@ def encode_prompt(
     raw: bool = False,
     tools: Sequence[Tool] = (),
     variables: Mapping[str, object] | None = None,
+    chat_template: str | None = None,
+    special: bool | None = None,
     limit: int | None = None,
 ) -> tuple[int, ...]:
-    """Token ids of `prompt`; ids are taken as they are, messages go through the chat template, and so does text
-    unless `raw` or the bundle has none.
+    """Token ids of `prompt`; ids are taken as they are, messages go through a chat template, and so does text unless
+    `raw` or the bundle has no default one.
 
     limit: where there are more tokens for certain, not all of a text is tokenised. Raises RequestError, for an empty
     prompt and ids outside the vocabulary too, and ContextExceededError for more than the limit.
@@ -47,18 +59,24 @@ def encode_prompt(
         raise RequestError(_KINDS)
     if len(prompt) == 0:
         raise RequestError("the prompt is empty: give at least one character")
-    values = _template_values(bundle, tools, variables)
-    if isinstance(prompt, str) and not raw and bundle.chat_template is not None:
+    if raw and chat_template is not None:
+        raise RequestError(f"raw is without a chat template, and {chat_template!r} is asked for: leave out one of them")
+    name = _template_name(bundle, chat_template, tools)
+    template = None if name is None else bundle.chat_template(name)
+    values = _template_values(template, tools, variables)
+    if isinstance(prompt, str) and not raw and template is not None:
         prompt = [{"role": "user", "content": prompt}]
-    if not isinstance(prompt, str) and isinstance(prompt[0], Mapping):
+    if not isinstance(prompt, str) and _is_message(prompt[0]):
         if raw:
             raise RequestError("messages go through the chat template, and raw is without it: give the prompt as text")
-        return _tokens(bundle, _render(bundle, prompt, values), limit)
+        return _encode_messages(bundle, template, prompt, values, special is True, limit)
     if values:
         what = " and ".join(values)
         raise RequestError(f"{what}: nothing but the chat template reads them, and this prompt goes without it")
     if isinstance(prompt, str):
-        return _tokens(bundle, prompt, limit)
+        text, control = prompt, bundle.control_tokens
+        as_text = special is False
+        return _tokens(bundle, text, lambda: control.encode_text(text) if as_text else control.encode(text), limit)
     return check_ids(prompt, bundle.manifest.signature.vocab_size)
 
 
@@ -94,14 +112,30 @@ def _too_long(length: str, tokens: int, context_length: int, built: int) -> Cont
     )
 
 
-def _template_values(bundle: Bundle, tools: Sequence[Tool], variables: Mapping[str, object] | None) -> dict[str, Any]:
+def _is_message(value: object) -> bool:
+    """A dict, or an object that becomes one."""
+    return isinstance(value, Mapping) or is_dataclass(value) or hasattr(value, "model_dump")
+
+
+def _template_name(bundle: Bundle, asked: str | None, tools: Sequence[Tool]) -> str | None:
+    """The template to use, chosen as transformers does; None where there is no default."""
+    names = bundle.chat_templates
+    if asked is not None:
+        return asked
+    if tools and "tool_use" in names:
+        return "tool_use"
+    return "default" if "default" in names else None
+
+
+def _template_values(
+    template: "ChatTemplate | None", tools: Sequence[Tool], variables: Mapping[str, object] | None
+) -> dict[str, Any]:
     """What the chat template is given besides messages. Raises RequestError for what it would not look at."""
     if isinstance(tools, str | Mapping) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RequestError(f"tools is {tools!r}: expected a list of dicts, one a tool")
     if variables is not None and not isinstance(variables, Mapping):
         raise RequestError(f"variables is {variables!r}: expected a dict of the template's variables")
     values = dict(variables or {}) | ({"tools": list(tools)} if tools else {})
-    template = bundle.chat_template if values else None
     for name in values:
         if name in FIXED_VARIABLES:
             raise RequestError(f"the variable {name!r} is not free: the runtime sets it")
@@ -111,23 +145,37 @@ def _template_values(bundle: Bundle, tools: Sequence[Tool], variables: Mapping[s
     return values
 
 
-def _render(bundle: Bundle, messages: Sequence[Any], values: Mapping[str, Any]) -> str:
-    template, tokenizer = bundle.chat_template, bundle.manifest.tokenizer
+def _encode_messages(
+    bundle: Bundle,
+    template: "ChatTemplate | None",
+    messages: Sequence[Any],
+    values: Mapping[str, Any],
+    special: bool,
+    limit: int | None,
+) -> tuple[int, ...]:
+    if template is None and bundle.chat_templates:
+        there = ", ".join(bundle.chat_templates)
+        raise RequestError(f"this bundle has several chat templates and no default: name one of them ({there})")
     if template is None:
         raise RequestError("this bundle has no chat template: give the prompt as text")
-    return template.render(messages, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token, **values)
+    control, names = bundle.control_tokens, bundle.manifest.tokenizer.special_tokens
+    given = {"messages": normalize_messages(messages), "values": plain_data(values)}
+    stand_ins = {} if special else control.stand_ins(given, template.source)
+    given = control.hide(given, stand_ins)
+    text = template.render(given["messages"], **{**names, **given["values"]})
+    return _tokens(bundle, text, lambda: control.encode(text, stand_ins), limit)
 
 
-def _tokens(bundle: Bundle, text: str, limit: int | None) -> tuple[int, ...]:
-    """Text that spells a special token becomes that token. BOS comes first where the model wants it, and only once."""
+def _tokens(bundle: Bundle, text: str, encode: Callable[[], list[int]], limit: int | None) -> tuple[int, ...]:
+    """The ids that `encode` makes of `text`. BOS comes first where the model wants it, and only once."""
     tokenizer = bundle.manifest.tokenizer
     try:
         if limit is not None and has_more_tokens(bundle.tokenizer, text, limit):
             length = f"more than {limit} tokens ({len(text)} characters)"
             raise _too_long(length, limit + 1, limit, bundle.manifest.signature.context_length)
-        ids: list[int] = bundle.tokenizer.encode(text, add_special_tokens=False).ids
+        ids = encode()
     except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair
         raise RequestError("the prompt is not valid Unicode text") from error
     if tokenizer.add_bos and tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id]:
-        ids.insert(0, tokenizer.bos_token_id)
+        ids = [tokenizer.bos_token_id, *ids]
     return check_ids(ids, bundle.manifest.signature.vocab_size)

@@ -7,26 +7,45 @@ from sharkpack.runtime_shim.text.stops import StopFilter
 
 
 class Transcript:
-    """Listens to tokens and gathers text, less whatever may yet turn out to be part of a stop string."""
+    """Listens to tokens and gathers text, less whatever may yet turn out to be part of a stop string.
+
+    A stop string that spells special tokens is looked for in the text with these in their places; others in the text.
+    """
 
     def __init__(self, vocabulary: Vocabulary, stop: Sequence[str]) -> None:
+        self._vocabulary = vocabulary
         self._detokenizer = Detokenizer(vocabulary)
-        self._stops = StopFilter(stop)
+        named = [each for each in stop if vocabulary.spells_special(each)]
+        self._special_stops = StopFilter(named)
+        self._stops = StopFilter([each for each in stop if each not in named])
         self._pieces: list[str] = []
         self._taken = 0
         self._finished = False
 
     def on_token(self, token_id: int) -> str | None:
         """Take a token's text. Returns "stop_string" where the sequence ends with it."""
-        self._add(self._stops.push(self._detokenizer.push(token_id)))
-        return "stop_string" if self._stops.stopped else None
+        text = self._special_stops.push(self._detokenizer.push(token_id))
+        text += self._special_stops.push(self._vocabulary.special_text(token_id), printed=False)
+        self._add(self._stops.push(text))
+        return "stop_string" if self._stopped else None
+
+    def on_end(self, token_id: int) -> str | None:
+        """Take the token that ends the sequence, which is no text but may complete a stop string, as `on_token`."""
+        self._add(self._stops.push(self._special_stops.push(self._vocabulary.special_text(token_id), printed=False)))
+        return "stop_string" if self._stopped else None
 
     def finish(self) -> None:
         """Nothing more comes: what was held back is text."""
         if not self._finished and not self._stops.stopped:
-            self._add(self._stops.push(self._detokenizer.finish()))
+            if not self._special_stops.stopped:
+                text = self._special_stops.push(self._detokenizer.finish())
+                self._add(self._stops.push(text + self._special_stops.finish()))
             self._add(self._stops.finish())
         self._finished = True
+
+    @property
+    def _stopped(self) -> bool:
+        return self._stops.stopped or self._special_stops.stopped
 
     @property
     def waiting(self) -> bool:

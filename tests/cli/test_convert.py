@@ -36,6 +36,7 @@ def test_json(sharkpack: Sharkpack, tmp_path: Path) -> None:
         "size": output.stat().st_size,
         "source_size": source.stat().st_size,
         "tensors": 20,
+        "warnings": [],
         "quantization": None,
     }
 

@@ -26,7 +26,7 @@ def byte_tokenizer(path: Path, vocab_size: int) -> TokenizerSource:
         add_bos=False,
         add_eos=False,
         add_space_prefix=False,
-        chat_template=None,
+        chat_templates={},
         model_name="",
     )
 

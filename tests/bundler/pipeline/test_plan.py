@@ -73,7 +73,7 @@ def test_a_page_of_an_8_bit_cache_has_room_for_its_scales(source: SourceModel) -
 
 def test_unsupported_architecture(source: SourceModel) -> None:
     message = _refusal(replace(source, architecture="mamba"))
-    assert message == f"architecture 'mamba' is not supported; supported: {', '.join(RECIPES)}"
+    assert message == f"{source.path}: architecture 'mamba' is not supported; supported: {', '.join(RECIPES)}"
 
 
 def test_unsupported_type(tmp_path: Path) -> None:
@@ -81,7 +81,8 @@ def test_unsupported_type(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "model.gguf", dim=256, ffn=256, head_dim=64, types=types)
     with open_source(str(path)) as source:
         message = _refusal(source)
-    assert message.startswith("tensor 'blk.1.ffn_up.weight' has type Q8_K; supported types: BF16, F16, F32, IQ1_M")
+    start = f"{path}: tensor 'blk.1.ffn_up.weight' has type Q8_K; supported types: BF16, F16, F32, IQ1_M"
+    assert message.startswith(start)
 
 
 def test_types_that_grow_are_noted(tmp_path: Path) -> None:

@@ -62,14 +62,14 @@ def test_a_model_says_what_it_is(source: SourceModel, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     assert (source.kind, source.architecture, source.name, source.license) == ("gguf", "llama", "Tiny", "mit")
     assert (source.path, source.size, source.quantization) == (path, path.stat().st_size, "Q4_1")
-    assert _vocabulary(source).chat_template == "{{ messages }}"
+    assert _vocabulary(source).chat_templates == {"default": "{{ messages }}"}
     assert source.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_what_a_file_does_not_say_is_none_or_derived(tmp_path: Path) -> None:
     keys = ("general.name", "general.license", "general.file_type", "tokenizer.chat_template")
     with open_source(str(write(tmp_path / "small.gguf", **dict.fromkeys(keys)))) as source:
-        assert (source.name, source.license, _vocabulary(source).chat_template) == ("small", None, None)
+        assert (source.name, source.license, _vocabulary(source).chat_templates) == ("small", None, {})
         assert source.quantization == "F16"  # most of its bytes
 
 

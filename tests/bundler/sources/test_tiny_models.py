@@ -59,7 +59,7 @@ def test_overrides_change_shape_types_and_keys(tmp_path: Path) -> None:
         assert source.tensor("rope_freqs.weight").shape == (16,)
         assert (source.text("rope.scaling.type"), source.integer("context_length")) == ("yarn", 64)
         assert isinstance(source.tokenizer, TokenizerSource)
-        assert source.tokenizer.chat_template is None
+        assert source.tokenizer.chat_templates == {}
 
 
 def test_a_type_that_nothing_decodes_can_be_written(tmp_path: Path) -> None:

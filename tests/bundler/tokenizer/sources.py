@@ -23,7 +23,7 @@ def source(**fields: Any) -> TokenizerSource:
         "add_bos": None,
         "add_eos": None,
         "add_space_prefix": None,
-        "chat_template": None,
+        "chat_templates": {},
         "model_name": "",
     }
     return TokenizerSource(**empty | fields)

@@ -91,8 +91,60 @@ def test_default_ids_hold_only_for_control_tokens() -> None:
 
 
 def test_special_ids_outside_the_vocabulary_mean_none() -> None:
+    """-1 says so itself; another id that is left out is told of."""
     rebuilt = rebuild_tokenizer(byte_level([], special_ids={"bos": 2**32 - 1, "eos": 256}))
     assert (rebuilt.bos_token_id, rebuilt.eos_token_id) == (None, None)
+    assert rebuilt.notes == ("the eos token's id 256 is outside the vocabulary of 256: it is left out",)
+
+
+@pytest.mark.parametrize("name", ["bos", "eos"])
+def test_a_token_that_is_to_be_added_and_is_not_there_is_not_added(name: str) -> None:
+    rebuilt = rebuild_tokenizer(dataclasses.replace(byte_level([]), **{f"add_{name}": True}))  # type: ignore[arg-type]
+    assert (rebuilt.add_bos, rebuilt.add_eos) == (False, False)
+    assert rebuilt.notes == (f"'add_{name}_token' is true and there is no {name.upper()} token: none is added",)
+
+
+def test_of_two_tokens_with_one_text_the_last_is_used() -> None:
+    twice = byte_level(["a b"], {"<pad>": UNUSED, "<end>": CONTROL})
+    twice = dataclasses.replace(
+        twice, tokens=[*twice.tokens, "<pad>", "ab"], token_types=[*_types(twice), UNUSED, NORMAL]
+    )
+    rebuilt = rebuild_tokenizer(twice)
+    size = len(twice.tokens)
+    assert Tokenizer.from_buffer(rebuilt.json).encode("ab<end>").ids == [size - 1, 258]
+    assert rebuilt.notes[0].startswith(f"the tokens 256 and {size - 1} have one text, 'ab': it becomes the latter")
+    control = byte_level([], {"<end>": CONTROL, "<x>": CONTROL})
+    control = dataclasses.replace(control, tokens=[*control.tokens[:-1], "<end>"])
+    assert Tokenizer.from_buffer(rebuild_tokenizer(control).json).encode("<end>").ids == [257]
+
+
+def _types(vocabulary: TokenizerSource) -> list[int]:
+    return list(vocabulary.token_types or ())
+
+
+def test_tokens_without_an_embedding_are_left_out() -> None:
+    """Those that no text becomes: added ones, and others that no merge makes."""
+    extra = {"<end>": CONTROL, "<image>": CONTROL, "spare": NORMAL}
+    given = byte_level(["a b"], extra, special_ids={"eos": 257, "padding": 258})
+    rebuilt = rebuild_tokenizer(dataclasses.replace(given, rows=258))
+    tokenizer = Tokenizer.from_buffer(rebuilt.json)
+    assert max(tokenizer.get_vocab().values()) == 257
+    assert max(tokenizer.encode("ab<end><image>spare").ids) == 257
+    assert rebuilt.end_token_ids == (257,)
+    assert rebuilt.notes[0] == (
+        "the model has no embedding for the tokens '<image>' (258), 'spare' (259): they are left out of the tokenizer"
+    )
+
+
+def test_names_that_templates_write() -> None:
+    given = byte_level([], {"<s>": CONTROL, "<pad>": CONTROL, "[M]": CONTROL})
+    ids = {"bos": 256, "padding": 257, "mask": 258}
+    assert rebuild_tokenizer(dataclasses.replace(given, special_ids=ids)).special_tokens == {
+        "bos_token": "<s>",
+        "eos_token": "",
+        "pad_token": "<pad>",
+        "mask_token": "[M]",
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,11 +155,12 @@ def test_special_ids_outside_the_vocabulary_mean_none() -> None:
         (source(model="t5"), "tokenizers of the kind 't5' are not supported"),
         (source(model="rwkv"), "tokenizers of the kind 'rwkv' are not supported"),
         (source(tokens=["a"]), "a byte-level vocabulary without 'tokenizer.ggml.merges'; convert it again"),
-        (source(tokens=["a", "b", "a"], merges=[]), "two tokens of the vocabulary have the text 'a'"),
         (source(tokens=["a", "b"], merges=["a b"]), "the merge 'a b' does not join two tokens of the vocabulary"),
         (source(tokens=["a", "b"], merges=["ab"]), "the merge 'ab' does not join two tokens of the vocabulary"),
-        (byte_level([], add_bos=True), "the tokenizer adds a BOS token, but names none"),
-        (byte_level([], add_eos=True), "the tokenizer adds a EOS token, but names none"),
+        (
+            dataclasses.replace(byte_level(["a b"]), rows=256),
+            "the tokenizer has 257 tokens, and the model embeddings f",
+        ),
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused(vocabulary: TokenizerSource, message: str) -> None:

@@ -87,10 +87,14 @@ def test_the_config_decides_before_the_post_processor(folder: Path) -> None:
 
 
 def test_special_tokens_come_from_the_first_file_that_names_them(folder: Path) -> None:
+    """special_tokens_map.json, unless tokenizer_config.json is of an age in which it lists all added tokens."""
     _say(folder, special_tokens_map={"bos_token": "<|end|>", "eos_token": {"content": "</s>"}})
     found = _read(folder, eos_token_id=_id("<|end|>"))
     assert (found.bos_token, found.eos_token) == ("<|end|>", "</s>")
-    _say(folder, tokenizer_config={"bos_token": None, "eos_token": {"content": "<|end|>", "lstrip": False}})
+    config = {"bos_token": None, "eos_token": {"content": "<|end|>", "lstrip": False}}
+    _say(folder, tokenizer_config=config)
+    assert _read(folder).eos_token == "</s>"
+    _say(folder, tokenizer_config=config | {"added_tokens_decoder": {}})
     found = _read(folder, bos_token_id=_id("<s>"))
     assert (found.bos_token_id, found.eos_token) == (None, "<|end|>")
 
@@ -120,8 +124,55 @@ def test_a_chat_template_in_a_file_of_its_own_comes_first(folder: Path) -> None:
 def test_embeddings_may_be_padded_but_not_missing(folder: Path) -> None:
     tokens = len(SOURCE.tokens)
     assert _read(folder, rows=tokens).json
-    with pytest.raises(SharkpackError, match=f"has {tokens} tokens, and the model embeddings for {tokens - 1}"):
-        _read(folder, rows=tokens - 1)
+    bare = 256 + len(MERGES)
+    with pytest.raises(SharkpackError, match=f"has {tokens} tokens, and the model embeddings for {bare - 1}"):
+        _read(folder, rows=bare - 1)
+
+
+def test_added_tokens_without_an_embedding_are_left_out(folder: Path) -> None:
+    found = _read(folder, rows=_id("<|end|>"))
+    ids = Tokenizer.from_buffer(found.json).encode("a<|end|>b</s>").ids
+    assert max(ids) == _id("</s>") < _id("<|end|>")
+    assert found.notes == (
+        f"the model has no embedding for the tokens '<|end|>' ({_id('<|end|>')}): they are left out of the tokenizer",
+    )
+    _edit(folder, post_processor=_template("<|end|>"))
+    assert "and the model embeddings for" in _refusal_of_rows(folder, _id("<|end|>"))
+
+
+def _refusal_of_rows(folder: Path, rows: int) -> str:
+    with pytest.raises(SharkpackError) as caught:
+        _read(folder, rows=rows)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        (
+            {"tokenizer_config": {"bos_token": "<gone>"}},
+            "the bos_token '<gone>' is not in the tokenizer's vocabulary: ",
+        ),
+        (
+            {"tokenizer_config": {"eos_token": "<gone>"}},
+            "the eos_token '<gone>' is not in the tokenizer's vocabulary: ",
+        ),
+        ({"tokenizer_config": {"pad_token": "<gone>", "unk_token": "<gone>"}}, None),
+        (
+            {"generation_config": {"eos_token_id": [1, 400]}},
+            "'eos_token_id' has ids outside the vocabulary of 320, 400",
+        ),
+        ({"generation_config": {"eos_token_id": -5}}, "'eos_token_id' has ids outside the vocabulary of 320, -5"),
+    ],
+)
+def test_what_is_named_and_not_there_is_left_out(folder: Path, files: dict[str, Any], note: str | None) -> None:
+    _say(folder, **files)
+    found = _read(folder, eos_token_id=_id("</s>"))
+    assert _id("</s>") in found.end_token_ids
+    assert all(0 <= end < ROWS for end in found.end_token_ids)
+    assert any(each.startswith(note) for each in found.notes) if note else not found.notes
+    for name, text in (files.get("tokenizer_config") or {}).items():
+        assert found.special_tokens[name] == text  # templates write it all the same
 
 
 @pytest.mark.parametrize(
@@ -143,13 +194,10 @@ def test_tokenizers_that_cannot_be_packed(folder: Path, changes: dict[str, Any],
     ("files", "message"),
     [
         ({"tokenizer_config": {"bos_token": 3}}, "'bos_token' is 3; expected the text of a token"),
-        ({"tokenizer_config": {"eos_token": "<gone>"}}, "the special token '<gone>' is not in the tokenizer's"),
         ({"tokenizer_config": {"add_bos_token": "yes"}}, "'add_bos_token' is 'yes'; expected a boolean"),
         ({"tokenizer_config": {"chat_template": 7}}, "'chat_template' is neither a text nor a list"),
         ({"tokenizer_config": []}, "Expected an object"),
         ({"generation_config": {"eos_token_id": "2"}}, "'eos_token_id' is '2'; expected a token's id"),
-        ({"generation_config": {"eos_token_id": [1, 400]}}, "has ids outside the vocabulary of 320"),
-        ({"generation_config": {"eos_token_id": 400}}, "the special token 400 is not in the tokenizer's"),
     ],
 )
 def test_special_tokens_that_make_no_sense(folder: Path, files: dict[str, Any], message: str) -> None:
@@ -195,8 +243,13 @@ def test_tokens_may_be_added_to_a_sentencepiece_model(tmp_path: Path) -> None:
     assert (found.eos_token_id, found.eos_token) == (size + 1, "<|end|>")
     tokenizer = Tokenizer.from_buffer(found.json)
     assert tokenizer.encode("<|user|>he<|end|>").tokens == ["<|user|>", "▁", "he", "<|end|>"]
-    _say(tmp_path, added_tokens={"<|user|>": size + 4})
-    assert f"expected all ids from {size}" in _refusal(tmp_path)
+    _say(tmp_path, added_tokens={"<|user|>": size + 4, "<|far|>": 10**9})
+    found = _read(tmp_path, rows=size + 8)  # no ids between are missed, none after are needed
+    tokenizer = Tokenizer.from_buffer(found.json)
+    assert tokenizer.token_to_id("<|user|>") == size + 4
+    assert found.notes == (
+        "the model has no embedding for the tokens '<|far|>' (1000000000): they are left out of the tokenizer",
+    )
 
 
 @pytest.mark.parametrize(

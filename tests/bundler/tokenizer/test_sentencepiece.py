@@ -102,7 +102,6 @@ def test_bos_is_added_unless_the_file_says_not_to() -> None:
             source(model="llama", tokens=["a", *BYTES[:10], *BYTES[11:]], scores=[0.0] * 256, add_bos=False),
             "a SentencePiece vocabulary without the byte token <0x0A>",
         ),
-        (scored({"a": 0.0}, add_bos=None), "the tokenizer adds a BOS token, but names none"),
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused(vocabulary: TokenizerSource, message: str) -> None:
