@@ -1,5 +1,6 @@
 """CPU features: Linux's names become LLVM's, and this machine's agree with IREE's own tool."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -37,5 +38,6 @@ def test_this_machine_agrees_with_the_tool_of_the_runtime() -> None:
     assert found.isdisjoint(name for name, value in said.items() if value == "0")
 
 
-def test_cores() -> None:
-    assert host_cpu().physical_cores >= 1
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the affinity is Linux's to ask")
+def test_cores_are_no_more_than_this_process_may_use() -> None:
+    assert 1 <= host_cpu().physical_cores <= len(os.sched_getaffinity(0))

@@ -1,4 +1,7 @@
-"""Engine on the toy: answers, streams, batches, ends and errors, as a program that embeds it sees them."""
+"""Engine: answers, streams, batches and ends, as a program that embeds it sees them.
+
+On a fake executor, but for what the compiled toy and its devices are needed for: those tests take `compiled`.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -14,14 +17,20 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Bundle, Engine, Sampling
 from sharkpack.runtime_shim.engine.sampling import Sampler
 from sharkpack.runtime_shim.engine.sequence import TokenSequence
-from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
+from sharkpack.runtime_shim.executor.fake import FakeExecutor
 from sharkpack.runtime_shim.text.prompt import Prompt
+from tests.runtime_shim.conftest import OpenFake
 from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle
 from tests.runtime_shim.toy_language import CHAT_TEMPLATE, CONTEXT, END, VOCABULARY, continuation, next_token
 
 
 @pytest.fixture
-def engine(toy_bundle: Path) -> Iterator[Engine]:
+def engine(open_fake: OpenFake) -> Engine:
+    return open_fake()[0]
+
+
+@pytest.fixture
+def compiled(toy_bundle: Path) -> Iterator[Engine]:
     with Engine.open(toy_bundle, threads=1) as engine:
         yield engine
 
@@ -36,8 +45,8 @@ def _prompt_ending_with_end(after: int) -> list[int]:
     raise AssertionError("the table has no such prompt")
 
 
-def test_an_answer_and_what_is_said_about_it(engine: Engine) -> None:
-    result = engine.generate([1, 2, 3], max_tokens=12).result
+def test_an_answer_and_what_is_said_about_it(compiled: Engine) -> None:
+    result = compiled.generate([1, 2, 3], max_tokens=12).result
     assert list(result.token_ids) == continuation([1, 2, 3], 12)
     assert (result.prompt_ids, result.finish_reason, result.target) == ((1, 2, 3), "length", "generic")
     assert result.text == bytes(token for token in result.token_ids if token < 256).decode(errors="replace")
@@ -93,7 +102,7 @@ def test_sampling_with_a_seed_does_not_depend_on_company(engine: Engine) -> None
     others = [engine.generate([5, step], max_tokens=20) for step in range(3)]
     assert engine.generate([1, 2], max_tokens=20, sampling=sampling).result.token_ids == alone
     assert alone != tuple(continuation([1, 2], 20))
-    assert all(other.result for other in others)
+    assert [list(other.result.token_ids) for other in others] == [continuation([5, step], 20) for step in range(3)]
 
 
 def test_generations_move_on_together(engine: Engine) -> None:
@@ -122,21 +131,27 @@ def test_a_generation_that_nobody_holds_is_dropped(engine: Engine) -> None:
     assert engine._pool.available == engine._pool.capacity
 
 
-def test_logits(engine: Engine) -> None:
-    logits = engine.logits([5, 6, 7])
+def test_logits(compiled: Engine) -> None:
+    logits = compiled.logits([5, 6, 7])
     assert (logits.shape, str(logits.dtype)) == ((VOCABULARY,), "float32")
     assert int(logits.argmax()) == next_token([5, 6, 7])
     assert logits.base is None  # a copy: it outlives the engine
 
 
-def test_logits_after_each_token(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_outlive_the_next_call(engine: Engine) -> None:
+    logits, all_logits = engine.logits([5, 6, 7]), engine.all_logits([5, 6, 7])
+    engine.logits([1])
+    assert int(logits.argmax()) == int(all_logits[-1].argmax()) == next_token([5, 6, 7])
+
+
+def test_logits_after_each_token(compiled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [11 * i % 200 for i in range(50)]
     monkeypatch.setattr("sharkpack.runtime_shim.executor.compiled.SCORED_ELEMENTS", 7 * VOCABULARY)
     for first in (0, 1, 33, 49):
-        logits = engine.all_logits(tokens, first=first)
+        logits = compiled.all_logits(tokens, first=first)
         assert logits.shape == (50 - first, VOCABULARY)
         assert logits.argmax(axis=1).tolist() == [next_token(tokens[: end + 1]) for end in range(first, 50)]
-    np.testing.assert_array_equal(logits[-1], engine.logits(tokens))
+    np.testing.assert_array_equal(logits[-1], compiled.logits(tokens))
 
 
 def test_scores(engine: Engine) -> None:
@@ -198,14 +213,14 @@ def test_an_open_bundle_stays_open(toy_bundle: Path) -> None:
     with Bundle.open(toy_bundle) as bundle:
         for _ in range(2):
             with Engine.open(bundle, threads=1) as engine:
-                assert engine.generate("hi", max_tokens=3).result.token_ids
+                assert list(engine.complete("hi", max_tokens=3).token_ids) == continuation(b"hi", 3)
         assert bundle.manifest.model.name == "toy"
 
 
 @pytest.mark.parametrize("device", ["local-sync", "local-task"])
 def test_closing_lets_go_of_the_file(toy_bundle: Path, device: str) -> None:
     engine = Engine.open(toy_bundle, device=device)
-    assert engine.generate("hi", max_tokens=3).result.token_ids
+    assert list(engine.complete("hi", max_tokens=3).token_ids) == continuation(b"hi", 3)
     engine.close()
     assert engine.bundle.archive.mmap.closed
 
@@ -225,7 +240,7 @@ def test_going_on_after_an_interrupt_loses_nothing(engine: Engine, monkeypatch: 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    for kind, name in (TokenSequence, "accept"), (Sampler, "choose"), (CompiledExecutor, "call"):
+    for kind, name in (TokenSequence, "accept"), (Sampler, "choose"), (FakeExecutor, "call"):
         with monkeypatch.context() as patch:
             patch.setattr(kind, name, interrupt)
             with pytest.raises(KeyboardInterrupt):

@@ -1,19 +1,18 @@
 """Engine: what it refuses, and the sentence that it says."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Bundle, Engine
+from tests.runtime_shim.conftest import OpenFake
 from tests.runtime_shim.toy_language import CONTEXT, VOCABULARY
 
 
 @pytest.fixture
-def engine(toy_bundle: Path) -> Iterator[Engine]:
-    with Engine.open(toy_bundle, threads=1) as engine:
-        yield engine
+def engine(open_fake: OpenFake) -> Engine:
+    return open_fake()[0]
 
 
 def test_a_closed_engine_says_so(toy_bundle: Path) -> None:

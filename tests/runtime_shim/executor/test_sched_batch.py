@@ -9,6 +9,7 @@ import pytest
 
 from sharkpack.runtime_shim import Engine
 from sharkpack.runtime_shim.executor.sched_batch import SchedBatch
+from tests.runtime_shim.toy_language import continuation
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux has these policies")
 
@@ -73,7 +74,7 @@ def test_an_engine_waits_so_for_each_call(toy_bundle: Path, monkeypatch: pytest.
     with Engine.open(toy_bundle) as engine:
         native = engine._executor._native  # type: ignore[attr-defined]
         monkeypatch.setattr(native, "_context", Watched(native._context))
-        assert len(engine.generate([1, 2, 3], max_tokens=3).result.token_ids) > 0
+        assert list(engine.complete([1, 2, 3], max_tokens=3).token_ids) == continuation([1, 2, 3], 3)
         assert os.sched_getscheduler(0) == os.SCHED_OTHER
         monkeypatch.undo()
     assert seen
