@@ -1,6 +1,6 @@
-"""What stands beside a block of 32 int8 activations: eight float32. Shared by those that write and that read them.
+"""The eight float32 values stored beside each block of 32 int8 activations. Shared by writers and readers.
 
-Each half of a block has its own d = max|x| / 127, a quarter less error than one for all 32. A sum of products that
+Each half of a block has its own d = max|x| / 127, a quarter less error than one for all 32. A dot product that
 begins at `LIFT_BITS` is, its bits read as a float32, LIFT more than the integer: multiplied by d, with `DROP` added in
 the same instruction, it is d times the integer, and nothing was converted. That is exact, as d has 22 bits and so
 -LIFT * d no more than 24 (and infinite for activations beyond 3e33, which no model has).

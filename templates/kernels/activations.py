@@ -1,4 +1,4 @@
-"""The int8 activations of some tokens as products read them: a block of 32 at a time. Knows no weights."""
+"""Reads the int8 activations of some tokens for matmuls, a block of 32 at a time. Knows no weights."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ class ActivationBlock:
         return [self._lifted(mine, words, d, drop, bits) for mine in codes]
 
     def _lifted(self, codes: Sequence[str], words: Sequence[str], d: str, drop: str, bits: int) -> str:
-        """As activation_block.py has it."""
+        """Returns the lifted sum of activation_block.py times d."""
         e = self.e
         lifted = e.bitcast(dot16(e, e.integers(LIFT_BITS), codes, words, bits), I32, F32)
         if e.isa.fma:

@@ -7,7 +7,7 @@ every later write in place.
 """
 
 from sharkpack.templates.kernels.attention_heads import Heads, Output, attended, attention_tag
-from sharkpack.templates.kernels.attention_rows import Row, Token
+from sharkpack.templates.kernels.attention_rows import AttentionRow, Token
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.emitter import Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel
@@ -84,11 +84,11 @@ class _Tiles(Heads):
 
         e.each("%origin", e.index(self.group), self.together, some_heads)
 
-    def _rows(self, e: Emitter, tokens: list[Token], head: str) -> list[Row]:
-        found: list[Row] = []
+    def _rows(self, e: Emitter, tokens: list[Token], head: str) -> list[AttentionRow]:
+        found: list[AttentionRow] = []
         for token in tokens:
             for g in range(self.together):
                 at = e.add(head, g)
                 q, y = e.mul(at, self.cache.key_head_dim), e.mul(at, self.cache.value_head_dim)
-                found.append(Row(number=len(found), token=token, head=at, query=(token.row, q), y=y))
+                found.append(AttentionRow(number=len(found), token=token, head=at, query=(token.row, q), y=y))
         return found

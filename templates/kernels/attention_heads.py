@@ -1,9 +1,9 @@
-"""What attention's kernels share: the query heads of a kv head, the rows they make with tokens, how a row ends."""
+"""The query heads of a kv head in attention kernels: the rows they make with tokens, and the end of a row."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sharkpack.templates.kernels.attention_rows import Row, Token
+from sharkpack.templates.kernels.attention_rows import AttentionRow, Token
 from sharkpack.templates.kernels.attention_span import ACCUMULATORS, Span
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.elementwise import quantize_half
@@ -15,7 +15,7 @@ Output = Literal["float32", "int8"]
 
 
 def attention_tag(window: int | None, scale: float, cap: float) -> str:
-    """Of a kernel's name."""
+    """Returns the part of a kernel's name that tells window, scale and cap."""
     return f"w{window or 0}_s{number_tag(scale)}" + (f"_c{number_tag(cap)}" if cap else "")
 
 
@@ -62,7 +62,7 @@ class Heads:
         first = e.op(f"arith.divui {tokens[0].first}, {size} : index")
         return first, e.op(f"arith.ceildivui {tokens[-1].past}, {size} : index")
 
-    def finish(self, e: Emitter, rows: Sequence[Row]) -> None:
+    def finish(self, e: Emitter, rows: Sequence[AttentionRow]) -> None:
         """Each row's sums over its total, as float32 or as codes and scales."""
         for row in rows:
             self.span.finish(e, row, self._writer(e, row.token.row))

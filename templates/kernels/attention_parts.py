@@ -5,7 +5,7 @@ What the parts found stands in a buffer that all layers of a step use one after 
 
 from collections.abc import Callable, Sequence
 
-from sharkpack.templates.kernels.attention_rows import Row
+from sharkpack.templates.kernels.attention_rows import AttentionRow
 from sharkpack.templates.kernels.attention_span import Span
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.elementwise import exp
@@ -60,7 +60,7 @@ class Parts:
         begin = e.add(first, e.mul(part, each))
         return begin, e.minimum(e.add(begin, each), last), e.op(f"arith.ceildivui {count}, {each} : index")
 
-    def finish(self, e: Emitter, rows: Sequence[Row], part: str, used: str, whole: Callable[[], None]) -> None:
+    def finish(self, e: Emitter, rows: Sequence[AttentionRow], part: str, used: str, whole: Callable[[], None]) -> None:
         """Do `whole` if there is one part; else leave what this one found, and join all and do `whole` as the last."""
 
         def several() -> None:
@@ -82,12 +82,12 @@ class Parts:
 
         e.branch(e.op(f"arith.cmpi eq, {used}, {e.index(1)} : index"), whole, several)
 
-    def _at(self, e: Emitter, row: Row, part: str) -> str:
-        """Where in the row a part's results begin."""
+    def _at(self, e: Emitter, row: AttentionRow, part: str) -> str:
+        """Returns where in the row a part's results begin."""
         number = e.add(e.mul(row.head, MOST), part)
         return e.add(e.mul(number, _part_width(self.cache.value_head_dim)), counters(self.heads))
 
-    def _leave(self, e: Emitter, row: Row, part: str) -> None:
+    def _leave(self, e: Emitter, row: AttentionRow, part: str) -> None:
         at, width = self._at(e, row, part), self.cache.value_head_dim
         number = e.index(row.number)
 
@@ -99,7 +99,7 @@ class Parts:
         top = e.splat(e.load_scalar("maximum", [number]))
         e.store(top, "parts", [row.token.row, e.add(at, width + LANES)], F32)
 
-    def _join(self, e: Emitter, row: Row, used: str) -> None:
+    def _join(self, e: Emitter, row: AttentionRow, used: str) -> None:
         """Put a row's totals and sums over all parts where those of one would stand."""
         number, width = e.index(row.number), self.cache.value_head_dim
 

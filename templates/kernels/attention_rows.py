@@ -1,4 +1,4 @@
-"""What attention works on: query tokens, and the rows that they make with the heads that share a kv head."""
+"""Query tokens of attention, and the rows that they make with the heads of a GQA group."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class AttentionRow:
     """One token and head: its number in the tile, the head's, and where it begins in the queries and in a row of y."""
 
     number: int

@@ -6,7 +6,7 @@ Between steps a row is kept in scratch: its maximum, its 16 partial totals and t
 from collections.abc import Callable, Sequence
 
 from sharkpack.templates.kernels.attention_pages import Pages
-from sharkpack.templates.kernels.attention_rows import Row, Token
+from sharkpack.templates.kernels.attention_rows import AttentionRow, Token
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.elementwise import exp, softcap
 from sharkpack.templates.kernels.emitter import F32, I32, LANES, Emitter
@@ -23,14 +23,14 @@ ACCUMULATORS = {64: 24, 32: 6, 16: 4}
 
 
 class Span:
-    """queries: the buffer of rotated queries. prefetch: ask for each page while the one before it is read. The kv head
+    """queries: the buffer of rotated queries. prefetch: prefetch each page while the one before it is read. The kv head
     is `%kv_head`, an index value, and the layer `%layer`."""
 
     def __init__(
         self, cache: CacheLayout, scale: float, cap: float, *, windowed: bool, queries: str, prefetch: bool
     ) -> None:
         self.cache, self.scale, self.cap, self.windowed = cache, scale, cap, windowed
-        self.queries, self.cached = queries, Pages(cache, asks=prefetch)
+        self.queries, self.cached = queries, Pages(cache, prefetches=prefetch)
         self.vectors = cache.page_size // LANES
         self.pages = max(1, POSITIONS // cache.page_size)
 
@@ -48,7 +48,7 @@ class Span:
 
         e.each("%origin", e.index(rows), 1, row)
 
-    def finish(self, e: Emitter, row: Row, write: Callable[[str, str], None]) -> None:
+    def finish(self, e: Emitter, row: AttentionRow, write: Callable[[str, str], None]) -> None:
         """Have `write(value, column)` take each 16 of a row's sums over its total, from column `row.y` on."""
         total = e.reduce("add", e.load("totals", [e.index(row.number), "%origin"], F32))
         inverse = e.splat(e.op(f"arith.divf {e.float(1.0)}, {total} : f32"))
@@ -58,7 +58,7 @@ class Span:
 
         e.each("%origin", e.index(self.cache.value_head_dim), LANES, columns)
 
-    def attend_pages(self, e: Emitter, rows: list[Row], sequence: str, first: str, last: str) -> None:
+    def attend_pages(self, e: Emitter, rows: list[AttentionRow], sequence: str, first: str, last: str) -> None:
         """Take pages first..last-1 of a sequence's table into account, and nothing else."""
         self._start(e, len(rows))
 
@@ -67,7 +67,7 @@ class Span:
 
         e.each(first, last, self.pages, pages)
 
-    def _attend(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
+    def _attend(self, e: Emitter, rows: list[AttentionRow], sequence: str, slot: str, end: str) -> None:
         """Take the pages slot..end-1 of a sequence's table into account."""
         e.each(slot, end, 1, lambda page: self._scores(e, rows, sequence, slot, page))
         count = e.mul(e.op(f"arith.subi {end}, {slot} : index"), self.cache.page_size)
@@ -76,7 +76,7 @@ class Span:
             e.each(slot, end, 1, lambda page: self._scale_weights(e, rows, sequence, slot, page))
         self._accumulate(e, rows, sequence, slot, end)
 
-    def _scores(self, e: Emitter, rows: list[Row], sequence: str, slot: str, page: str) -> None:
+    def _scores(self, e: Emitter, rows: list[AttentionRow], sequence: str, slot: str, page: str) -> None:
         """Store the scaled, masked scores of one page in `weights`."""
         size, vectors = self.cache.page_size, self.vectors
         begin = e.mul(page, size)
@@ -93,14 +93,14 @@ class Span:
                 score = self._masked(e, row.token, score, e.add(begin, LANES * v))
                 e.store(score, "weights", [e.index(row.number), e.add(at, LANES * v)], F32)
 
-    def _products(self, e: Emitter, rows: Sequence[Row], keys: str, following: str) -> list[str]:
+    def _products(self, e: Emitter, rows: Sequence[AttentionRow], keys: str, following: str) -> list[str]:
         """q . k of some rows with a page's keys: `vectors` vectors of each row in turn."""
         size, vectors = self.cache.page_size, self.vectors
 
         def dimension(d: str, carried: list[str]) -> Sequence[str]:
             offset = e.mul(d, size)
             key = [self.cache.load(e, e.add(e.add(keys, offset), LANES * v)) for v in range(vectors)]
-            self.cached.ask(e, e.add(following, offset), size)
+            self.cached.prefetch(e, e.add(following, offset), size)
             found = []
             for n, row in enumerate(rows):
                 at, column = row.query
@@ -118,7 +118,7 @@ class Span:
             offset = e.mul(number, 4 * size)
             scales = e.add(self.cache.key_scales(e, keys), offset)
             scale = [self.cache.load_scales(e, e.add(scales, 4 * LANES * v)) for v in range(vectors)]
-            self.cached.ask(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
+            self.cached.prefetch(e, e.add(self.cache.key_scales(e, following), offset), 4 * size)
             return [e.fma(sums[i], scale[i % vectors], carried[i]) for i in range(len(carried))]
 
         blocks = self.cache.key_head_dim // self.cache.key_block
@@ -162,7 +162,7 @@ class Span:
         e.store(total, "totals", [row, "%origin"], F32)
         self._each_sum(e, row, lambda at: e.float_op("mulf", e.load("sums", [row, at], F32), factor))
 
-    def _scale_weights(self, e: Emitter, rows: list[Row], sequence: str, slot: str, page: str) -> None:
+    def _scale_weights(self, e: Emitter, rows: list[AttentionRow], sequence: str, slot: str, page: str) -> None:
         """Multiply the weights of one page's positions by the scales of their values: once, not for each column.
 
         A position that was never written may have a NaN for a scale, but its weight is not read either.
@@ -170,7 +170,7 @@ class Span:
         begin = e.mul(page, self.cache.page_size)
         scales = self.cache.value_scales(e, self.cached.values(e, self.cached.at(e, sequence, begin)))
         following = self.cached.values(e, self.cached.after(e, sequence, begin, rows[-1].token.past))
-        self.cached.ask(e, self.cache.value_scales(e, following), 4 * self.cache.page_size)
+        self.cached.prefetch(e, self.cache.value_scales(e, following), 4 * self.cache.page_size)
         at = e.mul(e.op(f"arith.subi {page}, {slot} : index"), self.cache.page_size)
         for v in range(self.vectors):
             scale = self.cache.load_scales(e, e.add(scales, 4 * LANES * v))
@@ -178,7 +178,7 @@ class Span:
                 place = [e.index(row.number), e.add(at, LANES * v)]
                 e.store(e.float_op("mulf", e.load("weights", place, F32), scale), "weights", place, F32)
 
-    def _accumulate(self, e: Emitter, rows: list[Row], sequence: str, slot: str, end: str) -> None:
+    def _accumulate(self, e: Emitter, rows: list[AttentionRow], sequence: str, slot: str, end: str) -> None:
         """sums += weights . V, several columns of 16 at a time, all rows sharing each value that is read.
 
         Only positions that a row sees are read: memory that was never written may hold NaN, and 0 * NaN is NaN.
@@ -198,7 +198,7 @@ class Span:
                 def position(p: str, carried: list[str]) -> Sequence[str]:
                     offset, weight_at = e.mul(p, vd), e.add(at, p)
                     value = [self.cache.load(e, e.add(e.add(start, offset), LANES * c)) for c in range(wide)]
-                    self.cached.ask(e, e.add(following, offset), LANES * wide)
+                    self.cached.prefetch(e, e.add(following, offset), LANES * wide)
                     found = []
                     for row in rows:
                         weight = e.splat(e.load_scalar("weights", [e.index(row.number), weight_at]))
@@ -214,7 +214,7 @@ class Span:
 
         e.each("%origin", e.index(vd), LANES * wide, columns)
 
-    def _seen(self, e: Emitter, rows: list[Row], begin: str) -> tuple[str, str]:
+    def _seen(self, e: Emitter, rows: list[AttentionRow], begin: str) -> tuple[str, str]:
         """The positions low..high-1 of the page at `begin` that any row sees; positions ascend with rows."""
         first, past = rows[0].token.first, rows[-1].token.past
         low = e.op(f"arith.subi {e.op(f'arith.maxui {first}, {begin} : index')}, {begin} : index")

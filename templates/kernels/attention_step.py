@@ -1,5 +1,5 @@
 """Attention of the newest token of each sequence, from its unrotated query, key and value on: all of a decode step
-between the products around it, in one kernel.
+between the matmuls around it, in one kernel.
 
 A workgroup is one kv head of one row, or a part of its context. Each rotates the queries that it needs; the one whose
 part ends with the newest position also writes the key and the value there, and reads them like all others.
@@ -7,7 +7,7 @@ part ends with the newest position also writes the key and the value there, and 
 
 from sharkpack.templates.kernels.attention_heads import Heads, Output, attended, attention_tag
 from sharkpack.templates.kernels.attention_parts import Parts, room_for_parts
-from sharkpack.templates.kernels.attention_rows import Row, Token
+from sharkpack.templates.kernels.attention_rows import AttentionRow, Token
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel, number_tag
@@ -88,7 +88,7 @@ class _Step(Heads):
         begin, end, used = self.parts.share(e, part, most, *self.pages(e, [token]))
 
         def mine() -> None:
-            self.span.cached.ask_for_first(e, sequence, e.mul(begin, self.cache.page_size))
+            self.span.cached.prefetch_first(e, sequence, e.mul(begin, self.cache.page_size))
             last = e.op(f"arith.subi {used}, {e.index(1)} : index")
             e.branch(e.op(f"arith.cmpi eq, {part}, {last} : index"), lambda: self._store(e, row))
             e.each("%origin", e.index(self.group), self.together, some_heads)
@@ -101,12 +101,12 @@ class _Step(Heads):
 
         e.branch(e.op(f"arith.cmpi ult, {part}, {used} : index"), mine)
 
-    def _rows(self, e: Emitter, token: Token, offset: str) -> list[Row]:
-        found: list[Row] = []
+    def _rows(self, e: Emitter, token: Token, offset: str) -> list[AttentionRow]:
+        found: list[AttentionRow] = []
         for number in range(self.together):
             head = e.add(e.mul("%kv_head", self.group), e.add(offset, number))
             y = e.mul(head, self.cache.value_head_dim)
-            found.append(Row(number=number, token=token, head=head, query=(e.index(number), "%origin"), y=y))
+            found.append(AttentionRow(number=number, token=token, head=head, query=(e.index(number), "%origin"), y=y))
         return found
 
     def _store(self, e: Emitter, row: str) -> None:
@@ -116,7 +116,7 @@ class _Step(Heads):
         store_key_value(e, self.cache, key, value, "%kv_head", page_and_slot(e, row, self.cache.page_size))
 
     def _rotate(self, e: Emitter, row: str, number: str, head: str) -> None:
-        """Put a head's query where the products read it."""
+        """Put a head's query where the dot products read it."""
         for offset, value in self._rotated(e, "q", row, e.mul(head, self.cache.key_head_dim)).items():
             e.store(value, "queries", [number, e.index(offset)], F32)
 

@@ -1,4 +1,4 @@
-"""Where things lie in the paged cache, and how a kernel finds a token's page.
+"""The layout of the paged cache in kernels, and the way to a token's page.
 
 A page holds, for each layer: the keys of each kv head as [key_head_dim][page_size] (so that the scores of 16 positions
 are one vector), then the values of each kv head as [page_size][value_head_dim]. Elements are f16, f32 or i8: then a
@@ -38,12 +38,12 @@ class CacheLayout:
 
     @property
     def key_elements(self) -> int:
-        """Of one head in one page, with its scales."""
+        """The number of elements of one head in one page, with its scales."""
         return self.page_size * self.key_head_dim + self._scales(self.key_head_dim // self.key_block)
 
     @property
     def value_elements(self) -> int:
-        """Of one head in one page, with its scales."""
+        """The number of elements of one head in one page, with its scales."""
         return self.page_size * self.value_head_dim + self._scales(1)
 
     def _scales(self, each: int) -> int:
@@ -85,11 +85,11 @@ class CacheLayout:
         return e.add(start, e.mul(head, self.value_elements))
 
     def key_scales(self, e: Emitter, keys: str) -> str:
-        """Where the scales [key_head_dim / key_block][page_size] of the key head at `keys` begin."""
+        """Returns where the scales [key_head_dim / key_block][page_size] of the key head at `keys` begin."""
         return e.add(keys, self.page_size * self.key_head_dim)
 
     def value_scales(self, e: Emitter, values: str) -> str:
-        """Where the scales [page_size] of the value head at `values` begin."""
+        """Returns where the scales [page_size] of the value head at `values` begin."""
         return e.add(values, self.page_size * self.value_head_dim)
 
     def load(self, e: Emitter, at: str) -> str:

@@ -42,8 +42,8 @@ def _codes(e: Emitter, layout: PackedLayout, block: Stream, halves: Sequence[int
 
 
 def can_raise(e: Emitter, layout: PackedLayout) -> bool:
-    """Whether codes of the second half can stay raised: they fill the upper halves of bytes, and what sums their
-    products up holds them (docs/decisions/integer-dots.md)."""
+    """Returns whether codes of the second half can stay raised: they fill the upper halves of bytes, and the sums of
+    their dot products hold them (docs/decisions/integer-dots.md)."""
     return layout.bits == 4 and layout.values is None and e.isa.dot in ("vnni", "usdot")
 
 
@@ -102,7 +102,7 @@ def block_scale(e: Emitter, layout: PackedLayout, tile: Stream, block: int) -> s
 
 
 def super_scale(e: Emitter, layout: PackedLayout, tile: Stream) -> str:
-    """What the integer scales of a super-block count: d, or the layout's fraction of it."""
+    """Returns the unit of a super-block's integer scales: d, or the layout's fraction of it."""
     d = halves(e, tile, layout.d_offset)
     return d if layout.unit == 1.0 else e.float_op("mulf", d, e.floats(layout.unit))
 

@@ -1,6 +1,6 @@
-"""The leaf of every integer product: 16 rows x 16 k of unsigned codes times 16 signed activations, into 32 bits.
+"""The leaf of every integer matmul: 16 rows x 16 k of unsigned codes times 16 signed activations, into 32 bits.
 
-No sum saturates or wraps: of 16 bits there are as many products as fit them, and bytes of 8 bits go in nibbles.
+No sum saturates or wraps: a sum of 16 bits takes as many terms as fit it, and bytes of 8 bits go in nibbles.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _WORD_PAIRS = {16: "llvm.x86.sse2.pmadd.wd", 32: "llvm.x86.avx2.pmadd.wd", 64: "
 
 
 def code_bias(e: Emitter, bits: int) -> int:
-    """What `dot16` takes off each code: where bytes are multiplied as signed ones, 8-bit codes have to be."""
+    """Returns what `dot16` subtracts from each code: where bytes are multiplied as signed, 8-bit codes have to be."""
     return 128 if e.isa.dot == "sdot" and bits == 8 else 0
 
 
@@ -53,7 +53,7 @@ def _spread(e: Emitter, word: str, width: int) -> str:
 
 
 def _quads(e: Emitter, total: str, codes: Sequence[str], x: Sequence[str]) -> str:
-    """One instruction adds the products of 4 bytes to 32 bits."""
+    """Emits one instruction that adds the dot product of 4 bytes to 32 bits."""
     width = e.isa.register_bytes
     sums, bytes_ = vector(width // 4, "i32"), vector(width, "i8")
     for code, bytes4 in zip(codes, x, strict=True):
@@ -62,7 +62,7 @@ def _quads(e: Emitter, total: str, codes: Sequence[str], x: Sequence[str]) -> st
 
 
 def _pairs(e: Emitter, total: str, codes: Sequence[str], x: Sequence[str], bits: int) -> str:
-    """Products of 2 bytes are added into 16 bits, which must not overflow, and those in twos into 32 bits."""
+    """Emits dot products of 2 bytes into 16 bits, which must not overflow, and adds those in twos into 32 bits."""
     bytes_, sums = (vector(e.isa.register_bytes // size, f"i{8 * size}") for size in (1, 4))
     if bits == 8:
         low = [e.op(f"arith.andi {code}, {e.integers(15, bytes_)} : {bytes_}") for code in codes]
@@ -89,7 +89,7 @@ def _sum(e: Emitter, values: Sequence[str], kind: str) -> str:
 
 
 def _portable(e: Emitter, total: str, codes: Sequence[str], words: Sequence[str], bits: int) -> str:
-    """Plain arithmetic on 16 bits, bytes 0 and 2 of a row apart from 1 and 3; as many products are summed as fit."""
+    """Emits plain arithmetic on 16 bits, bytes 0 and 2 of a row apart from 1 and 3; as many terms are summed as fit."""
     fitting = min(len(codes), 32767 // (128 * (2**bits - 1)))
     parts = [total]
     for start in range(0, len(codes), fitting):

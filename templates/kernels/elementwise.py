@@ -95,8 +95,8 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
 
 
 def _store_scales(e: Emitter, name: str, d: str, total: str, block: list[str], half: str) -> None:
-    """What belongs to a half of a block, and what belongs to both: right once one workgroup has written both, in either
-    order."""
+    """Write the values of one half of a block, and those of both halves: right once one workgroup has written both, in
+    either order."""
     drop = e.op(f"arith.mulf {d}, {e.float(-LIFT)} : f32")
     for slot, value in ((SCALE, d), (SUM, total), (DROP, drop)):
         e.store_scalar(value, name, [*block, e.add(half, slot)])

@@ -119,7 +119,7 @@ class _Embedding:
         return e.op(f"arith.{name} {a}, {e.constant(str(b), 'i32') if isinstance(b, int) else b} : i32")
 
     def _code(self, e: Emitter, codes: str, lane: str, g: int, j: int) -> str:
-        """What the code of k = 4 g + j of row `lane` stands for, as f32."""
+        """Returns the value of the code of k = 4 g + j of row `lane`, as f32."""
         layout = self.layout
         element = e.add(e.mul(lane, 4), j)
         if layout.bits == 8:

@@ -115,7 +115,7 @@ class Emitter:
         return self.op(f"vector.load %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
 
     def prefetch(self, name: str, at: str, level: int) -> None:
-        """Ask for the cache line of an element of a binding, given as its index list, into the cache of this level.
+        """Prefetch the cache line of an element of a binding, given as its index list, into the cache of this level.
         Past the end of the binding nothing happens."""
         self.do(f"memref.prefetch %{name}[{at}], read, locality<{4 - level}>, data : {self.memrefs[name]}")
 
@@ -126,7 +126,7 @@ class Emitter:
         self.do(f"vector.store {value}, %{name}[{', '.join(at)}] : {self.memrefs[name]}, {type}")
 
     def store_past_caches(self, value: str, name: str, at: Sequence[str], type: str) -> None:
-        """As `store`, of a whole and aligned cache line; what reads it soon finds it in no cache.
+        """Non-temporal store of a whole and aligned cache line; what reads it soon finds it in no cache.
 
         x86 orders such stores by the next locked instruction only: IREE's workers have one between their last workgroup
         of a dispatch and the beginning of the next (they take their workgroups off a shared count).

@@ -1,4 +1,4 @@
-"""Products with the weights of chosen experts: a workgroup reads which expert its row took, and its stream alone.
+"""Matmul with the weights of chosen experts: a workgroup reads which expert its row took, and its stream alone.
 
 The weights of all experts are one packed matrix [experts * n, k]; n is whole tiles: an expert's stream is contiguous.
 A row's choices are taken one at a time, in prefill as in decode.
@@ -10,7 +10,7 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel, memoised
-from sharkpack.templates.kernels.matmul_loops import Products
+from sharkpack.templates.kernels.matmul_loops import MatmulLoops
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.streams import Stream
 
@@ -48,7 +48,7 @@ class _ExpertMatmul:
         layout = LAYOUTS[layout_name]
         self.top_k, self.n, self.k, self.each_choice = top_k, n, k, each_choice
         self.quantized = activations == "int8"
-        self.products = Products(layout, k, quantized=self.quantized, remainder=False)
+        self.products = MatmulLoops(layout, k, quantized=self.quantized, remainder=False)
         self.bytes = packed_nbytes(layout, (experts * n, k))
         self.expert_bytes = self.bytes // experts
         self.tiles = RowTiles(n, self.expert_bytes)

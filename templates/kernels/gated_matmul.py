@@ -9,7 +9,7 @@ from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.elementwise import gate_times, quantize_half
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel, memoised
-from sharkpack.templates.kernels.matmul_loops import Products
+from sharkpack.templates.kernels.matmul_loops import MatmulLoops
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.rows import quantized_outputs
 from sharkpack.templates.kernels.streams import Stream
@@ -42,7 +42,7 @@ class _GatedMatmul:
         layouts = [LAYOUTS[gate_layout], LAYOUTS[up_layout]]
         self.activation, self.alike = activation, gate_layout == up_layout
         self.bytes = [packed_nbytes(layout, (n, k)) for layout in layouts]
-        self.products = [Products(layout, k, quantized=True, remainder=False, x="x_") for layout in layouts]
+        self.products = [MatmulLoops(layout, k, quantized=True, remainder=False, x="x_") for layout in layouts]
         # One stream of tiles, even where gate and up are read one after the other: both halves of a block have to be
         # one workgroup's, which adds up their sums.
         unit = LINE_TILES if n % (16 * LINE_TILES) == 0 else 2
@@ -84,7 +84,7 @@ class _GatedMatmul:
 
 
 class _Kept:
-    """What single tokens' products came to, until the workgroup has read all of its weights.
+    """The results of single tokens' matmuls, until the workgroup has read all of its weights.
 
     From a sum to its code it is some 200 cycles, and few instructions: after each tile, the stream of weights would
     stand still for them; of all tiles they are worked on together.
@@ -114,7 +114,7 @@ class _Kept:
 
 
 def _store_line(e: Emitter, token: str, tile: str, tiles: RowTiles) -> None:
-    """What `unit` tiles from `tile` on were quantised to, to where it belongs."""
+    """Store the codes and scales of `unit` tiles from `tile` on."""
     block = e.op(f"arith.divui {tile}, {e.index(2)} : index")
     unit = tiles.unit
     store = e.store_past_caches if unit == LINE_TILES and tiles.fill_caches else e.store

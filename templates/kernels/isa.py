@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isa:
-    """What a kernel may use beyond plain vector arithmetic.
+    """The instructions that a kernel may use beyond plain vector arithmetic.
 
     register_bytes: of the widest vector registers that the leaf instructions take.
     fma: fused multiply-add in hardware; without it a fused product would become a call into a maths library.
@@ -16,11 +16,11 @@ class Isa:
     shuffle: the instruction that looks 16 bytes up in a register, if there is one.
     token_tiles: how many tokens take a tile of weights together, as many as fit the registers first.
     weight_tiles: how many tiles those tokens take together: with two, each activation is loaded once for both.
-    prefetch_l2: how many bytes ahead of a single token's products the weights are asked for into the second-level
+    prefetch_l2: the distances in bytes at which a single token's matmul prefetches weights into the second-level
         cache. An x86 core can wait for more lines there than in its first, which holds up loads once it is full of
         lines on their way (docs/profile.md).
-    prefetch_l1: how far ahead into the first: near enough to find them in the second.
-    prefetch_together: how far ahead of several tokens' products the weights are asked for, once: those have no
+    prefetch_l1: the distances into the first: near enough to find them in the second.
+    prefetch_together: the distance at which several tokens' matmul prefetches weights, once: it has no
         instructions to spare.
     """
 

@@ -55,12 +55,12 @@ class Kernel:
 
     @property
     def inputs(self) -> tuple[Binding, ...]:
-        """What a caller gives, after the operands."""
+        """The bindings that a caller gives, after the operands."""
         return tuple(b for b in self.bindings if b.access != "write")
 
     @property
     def outputs(self) -> tuple[Binding, ...]:
-        """What a caller gets."""
+        """The bindings that a caller gets."""
         return tuple(b for b in self.bindings if b.access in ("write", "update"))
 
     @property

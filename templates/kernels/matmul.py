@@ -12,7 +12,7 @@ from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.activation_block import SIZE
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel, memoised
-from sharkpack.templates.kernels.matmul_loops import Products
+from sharkpack.templates.kernels.matmul_loops import MatmulLoops
 from sharkpack.templates.kernels.row_tiles import RowTiles
 from sharkpack.templates.kernels.streams import Stream
 from sharkpack.templates.kernels.workgroups import SIZES, best
@@ -35,7 +35,7 @@ class JoinedMatmul:
 @memoised
 def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: bool, residual: bool) -> Kernel:
     """The kernel for one shape; float layouts (f32, f16, bf16) take float32 activations only."""
-    part = Product(n, k, layout_name, activations, bias=bias, residual=residual)
+    part = MatmulPart(n, k, layout_name, activations, bias=bias, residual=residual)
     return Kernel(
         name=f"matmul_{part.tag}_k{k}",
         bindings=(*part.inputs(), *activation_bindings(k, activations), part.output()),
@@ -49,7 +49,7 @@ def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: 
 def joint_matmul(joined: tuple[JoinedMatmul, ...]) -> Kernel:
     """Matmuls of the same int8 activations; remainders are there if one wants them."""
     k = joined[0].k
-    parts = [Product(m.n, m.k, m.layout, m.activations, bias=m.bias, suffix=m.suffix) for m in joined]
+    parts = [MatmulPart(m.n, m.k, m.layout, m.activations, bias=m.bias, suffix=m.suffix) for m in joined]
     finest: Activations = "int8_remainder" if any(part.remainder for part in parts) else "int8"
     inputs = [binding for part in parts for binding in part.inputs()]
     nbytes = sum(part.bytes for part in parts)
@@ -72,8 +72,11 @@ def joint_matmul(joined: tuple[JoinedMatmul, ...]) -> Kernel:
 
 
 def activation_bindings(k: int, activations: Activations) -> list[Binding]:
-    """x [rows, k] as products read it: float32, or int8 codes with their scales (and remainders with their sums), which
-    are addressed from one row to the next (activations.py)."""
+    """The bindings of x [rows, k] as matmuls read it.
+
+    float32, or int8 codes with their scales (and remainders with their sums), which are addressed from one row to the
+    next (activations.py).
+    """
     if activations == "float32":
         return [Binding.of("x", f"?x{k}xf32")]
     found = [
@@ -100,8 +103,8 @@ def _choose(e: Emitter, group: str, choices: Sequence[tuple[int, Callable[[Emitt
     e.branch(mine, lambda: write(e, group), pass_on)
 
 
-class Product:
-    """One product of a kernel; `suffix` ends the names of its own bindings."""
+class MatmulPart:
+    """One matmul of a kernel; `suffix` ends the names of its own bindings."""
 
     def __init__(
         self,
@@ -116,7 +119,7 @@ class Product:
     ) -> None:
         self.n, self.k, self.bias, self.residual, self.suffix = n, k, bias, residual, suffix
         self.remainder = activations == "int8_remainder"
-        self.products = Products(
+        self.products = MatmulLoops(
             LAYOUTS[layout_name],
             k,
             quantized=activations != "float32",
@@ -127,7 +130,7 @@ class Product:
         self.tag = f"{layout_name}_{activations}_n{n}" + "_bias" * bias + "_residual" * residual
 
     def inputs(self) -> list[Binding]:
-        """What it reads besides the activations."""
+        """The bindings that it reads besides the activations."""
         n, suffix = self.n, self.suffix
         found = [Binding.of(f"weight{suffix}", f"{self.bytes}xi8")]
         if self.bias:
@@ -141,7 +144,7 @@ class Product:
         return Binding.of(f"y{self.suffix}", shape, access="write")
 
     def write(self, e: Emitter, group: str) -> None:
-        """What workgroup `group` of this product does."""
+        """Emit the work of workgroup `group` of this matmul."""
 
         def outputs(tiles: list[str], token: str, count: int) -> None:
             tokens = [e.add(token, m) for m in range(count)]

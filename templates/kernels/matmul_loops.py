@@ -38,8 +38,8 @@ class Block:
     minimums: Sequence[str | None]
 
 
-class Products:
-    """Writes the products of one layout with float32 activations (binding `x`) or int8 ones (`codes`, `scales`, and
+class MatmulLoops:
+    """Writes the matmul loops of one layout with float32 activations (binding `x`) or int8 ones (`codes`, `scales`, and
     `remainders`, `remainder_sums` with `remainder`), k of them.
 
     `x` begins the names of codes and scales. Tokens are neighbouring rows.
@@ -54,7 +54,7 @@ class Products:
             return float_rows(e, self.layout, self.k, streams, tokens)
         sums = [e.floats(0.0)] * (len(streams) * len(tokens))
         if len(tokens) == 1:
-            streams = [replace(stream, ahead=stream.at) for stream in streams]
+            streams = [replace(stream, prefetched=stream.at) for stream in streams]
         if self.layout.kind == "superblock":
             return self._super_rows(e, streams, tokens, sums)
         return self._simple_rows(e, streams, tokens, sums)
@@ -92,8 +92,8 @@ class Products:
         lines = layout.tile_bytes // CACHE_LINE
         for b in range(count):
             for base in bases:
-                if not base.ahead:
-                    base.ask_ahead_for_first(e, range(b * lines // count, (b + 1) * lines // count), tokens[0])
+                if not base.prefetched:
+                    base.prefetch_once(e, range(b * lines // count, (b + 1) * lines // count), tokens[0])
 
             def read(i: int, b: int = b) -> Block:
                 codes = self._unpack(e, bases[i].after(e, b * layout.block_bytes), tokens)
@@ -112,7 +112,7 @@ class Products:
 
     def _super_tile(self, e: Emitter, bases: list[Stream], block: str, tokens: list[str], sums: list[str]) -> list[str]:
         layout = self.layout
-        heads = [replace(base, ahead=None) for base in bases]
+        heads = [replace(base, prefetched=None) for base in bases]
         scale = [super_scale(e, layout, head) for head in heads]
         negative = [
             e.op(f"arith.negf {halves(e, head, layout.dmin_offset)} : {F32}") if layout.has_min else None
@@ -130,24 +130,24 @@ class Products:
         return e.loop("%origin", e.index(8), 1, sums, F32, blocks)
 
     def _super_codes(self, e: Emitter, base: Stream, block: str, tokens: list[str]) -> Unpack:
-        """The codes of a block of a super-block. Each block asks for an eighth of the tile's lines, scales among them:
-        what is asked for goes through the memory without a jump."""
+        """Unpack the codes of a block of a super-block. Each block prefetches an eighth of the tile's lines, scales
+        among them: the prefetches go through the memory without a jump."""
         layout = self.layout
         lines, own = layout.tile_bytes // CACHE_LINE, layout.block_bytes // CACHE_LINE
         eighth = range(-(-lines // 8))
         first = e.op(f"arith.divui {e.mul(block, lines)}, {e.index(8)} : index")
         share, codes = base.after(e, e.mul(first, CACHE_LINE)), base.after(e, e.mul(block, layout.block_bytes))
-        if not base.ahead:
-            share.ask_ahead_for_first(e, eighth, tokens[0])
+        if not base.prefetched:
+            share.prefetch_once(e, eighth, tokens[0])
             return self._unpack(e, codes, tokens)
-        found = self._unpack(e, replace(codes, ahead=share.ahead), tokens)
+        found = self._unpack(e, replace(codes, prefetched=share.prefetched), tokens)
         for line in eighth[own:]:
-            share.ask_ahead(e, line)
+            share.prefetch(e, line)
         return found
 
     def _unpack(self, e: Emitter, block: Stream, tokens: list[str]) -> Unpack:
-        """Of one token the codes of a whole block, now, so that what they ask for stays in order; of several those of a
-        half, as it is multiplied: with the sums of all tokens, they fill the registers."""
+        """Unpack, for one token, the codes of a whole block now, so that their prefetches stay in order; for several,
+        those of a half as it is multiplied: with the sums of all tokens, they fill the registers."""
         if len(tokens) > 1:
             return lambda which: unpack_block(e, self.layout, block, which, raised=self._raised(e))
         codes = unpack_block(e, self.layout, block, raised=self._raised(e))
@@ -167,12 +167,12 @@ class Products:
         return scales, minimums
 
     def _raised(self, e: Emitter) -> bool:
-        """Whether the second half's codes come RAISED and its scales divided by that: one product instead of four
-        shifts."""
+        """Returns whether the second half's codes come RAISED and its scales divided by that: one multiplication
+        instead of four shifts."""
         return self.quantized and can_raise(e, self.layout)
 
     def _block(self, e: Emitter, codes: Unpack, scales: list[str], minimums: list[str | None]) -> Block:
-        """Of sub-blocks' scales and minimums. Of integers, what each code is too large by is a minimum, too."""
+        """Returns sub-blocks' scales and minimums. The bias of integer codes is a minimum too."""
         offset = code_bias(e, self.layout.byte_bits) - (self.layout.zero_point or 0)
         if self.quantized and offset:
             minimums = [e.float_op("mulf", scale, e.floats(offset)) for scale in scales]
@@ -222,7 +222,7 @@ class Products:
     def _float_dots(
         self, e: Emitter, codes: Sequence[Sequence[str]], block: str, half: int, tokens: list[str], sums: bool
     ) -> Iterator[tuple[int, list[str], list[str]]]:
-        """As `_integer_dots`, for float32 activations of all tokens (the codes are widened once)."""
+        """Emit the dot products of float32 activations of all tokens (the codes are widened once)."""
         k0, zero = e.add(e.mul(block, 32), 16 * half), e.floats(0.0)
         found = [[zero] * len(tokens) for _ in codes]
         for i, mine in enumerate(codes):

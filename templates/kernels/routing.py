@@ -1,4 +1,4 @@
-"""Which experts a row takes: softmax over its logits, and the largest few of them, one after the other."""
+"""Routing of rows to experts: softmax over the logits, and its top-k, one after the other."""
 
 from sharkpack.templates.kernels.elementwise import exp
 from sharkpack.templates.kernels.emitter import F32, LANES, Binding, Emitter
@@ -10,7 +10,7 @@ TAKEN = -1.0e30
 
 
 def route(experts: int, top_k: int, *, normalise: bool) -> Kernel:
-    """logits [rows, experts] f32 -> the `top_k` likeliest experts of each row, i64, and their weights, f32.
+    """logits [rows, experts] f32 -> the top-k experts of each row, i64, and their weights, f32.
 
     Of equal logits the first is taken. `normalise` makes a row's weights sum to 1.
     """

@@ -1,4 +1,4 @@
-"""Which tiles of 16 outputs a workgroup takes, and in which order it reads their weights. Knows no product."""
+"""The tiles of 16 outputs that a workgroup takes, and the order in which it reads their weights."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ class RowTiles:
         self.shares = self._even(group_bytes)
 
     def groups_of(self, group_bytes: int) -> list[float]:
-        """What each workgroup would read, if they were resized."""
+        """Returns the bytes that each workgroup would read, if they were resized."""
         return self._bytes(self._even(group_bytes))
 
     def _even(self, group_bytes: int) -> Shares:
@@ -111,7 +111,7 @@ class RowTiles:
         """Have `write(tiles)` take a workgroup's tiles, one of each stream at a time.
 
         A stream is a part of all tiles, and a run of memory that goes on in the next workgroup: the hardware reads
-        ahead of it, and what was asked for beyond the end of one workgroup is there for the next.
+        ahead of it, and what was prefetched beyond the end of one workgroup is there for the next.
         """
         first, past = self._run(e, group)
         e.each(first, past, 1, lambda i: write([e.add(i, stream * self.part) for stream in range(self.streams)]))
@@ -121,8 +121,8 @@ class RowTiles:
             e.branch(self._is_last(e, group), lambda: e.each(*rest, 1, lambda tile: write([tile])))
 
     def _pairs(self, e: Emitter, group: str, write: Callable[[list[str]], None]) -> None:
-        """As `side_by_side`, in one loop: with a tile left over comes one that another pair has, too, and is computed
-        again to the same values."""
+        """Loop over pairs of tiles: with a tile left over comes one that another pair has, too, and is computed again
+        to the same values."""
         first, past = self._run(e, group)
         if self.count % 2:
             past = e.op(f"arith.select {self._is_last(e, group)}, {e.index(self.part + 1)}, {past} : index")

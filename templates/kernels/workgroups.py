@@ -1,4 +1,4 @@
-"""How large the workgroups of a kernel should be, for threads as IREE's workers share them out. Knows no kernel.
+"""Sizes of a kernel's workgroups, for threads as IREE's workers share them out. Knows no kernel.
 
 A worker takes single workgroups of a dispatch that has fewer than `AT_ONCE` for each worker, and `AT_ONCE` at a time of
 one that has more (block_processor.c of IREE's local-task driver): 38 workgroups are five shares, three for one of two
@@ -40,7 +40,7 @@ TAPERS = tuple((ratio, tail) for ratio in (2, 3, 4) for tail in (2, 4, 6))
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many workgroups in turn have how many units of work: ((count, size), ...)."""
+    """Numbers of workgroups and their units of work, in turn: ((count, size), ...)."""
 
     runs: tuple[tuple[int, int], ...]
 
@@ -54,7 +54,7 @@ class Shares:
         return max(size for _, size in self.runs)
 
     def sizes(self, total: int) -> list[int]:
-        """Of each workgroup, of `total` units altogether; the last has what is left."""
+        """Returns the size of each workgroup, of `total` units altogether; the last has what is left."""
         found, left = [], total
         for count, size in self.runs:
             for _ in range(count):
@@ -91,7 +91,7 @@ def tapered(total: int, size: int, ratio: int, tail: int, most: int) -> Shares |
 
 
 def choices(total: int, unit_bytes: float, most: int) -> Iterator[Shares]:
-    """Of `total` units of so many bytes, at most so many units each."""
+    """Returns the shares of `total` units of so many bytes, at most so many units each."""
     for size in sorted({min(most, max(1, round(size / unit_bytes))) for size in SIZES}):
         yield even(total, size)
         for ratio, tail in TAPERS:
@@ -110,8 +110,8 @@ def best(of: Iterable[Choice], groups: Callable[[Choice], Sequence[float]]) -> C
 
 
 def last_end(groups: Sequence[float], threads: int, paces: Sequence[float] = (1.0,)) -> float:
-    """When the last of some threads ends, in bytes that one reads until then; paces: in turn, how much slower than
-    that the threads are."""
+    """Returns when the last of some threads ends, in bytes that one reads until then; paces: in turn, how much slower
+    than that the threads are."""
     at_once = AT_ONCE if len(groups) >= AT_ONCE * threads else 1
     ends = [(float(LATE_BYTES) * (thread > 0), thread) for thread in range(threads)]
     heapify(ends)

@@ -1,4 +1,4 @@
-"""Products with the experts that rows chose, against float64 products with each expert's own values."""
+"""Matmuls with the experts that rows chose, against float64 matmuls with each expert's own values."""
 
 from contextlib import nullcontext
 from itertools import cycle

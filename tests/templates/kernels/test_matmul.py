@@ -200,7 +200,7 @@ JOINT: tuple[tuple[str, Activations, int, bool], ...] = (
     ("q6_k", "int8", 17, False),
     ("q8_0", "int8_remainder", 81, True),
 )
-"""Products of one kernel: shapes, layouts and precisions that differ."""
+"""Matmuls of one kernel: shapes, layouts and precisions that differ."""
 
 
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)

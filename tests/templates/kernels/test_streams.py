@@ -26,7 +26,7 @@ def _kinds(e: Emitter) -> list[str]:
 
 def test_the_load_of_a_line_s_first_byte_asks_before_it_loads() -> None:
     e = _emitter()
-    stream = Stream("w", "%at", ahead="%at")
+    stream = Stream("w", "%at", prefetched="%at")
     for offset, nbytes in ((0, 8), (8, 56), (64, 32), (96, 64)):
         stream.load(e, offset, nbytes)
     asks, plain = ["memref.prefetch", "vector.load", "llvm.inline_asm"], ["vector.load"]
@@ -41,14 +41,14 @@ def test_a_stream_that_does_not_ask_only_loads() -> None:
 
 def test_what_is_asked_for_moves_with_the_stream() -> None:
     e = _emitter()
-    moved = Stream("w", "%at", ahead="%ahead").after(e, 64)
-    assert (moved.at, moved.ahead) == ("%v1", "%v2")
+    moved = Stream("w", "%at", prefetched="%ahead").after(e, 64)
+    assert (moved.at, moved.prefetched) == ("%v1", "%v2")
     assert [line.split(" = ")[1].split(",")[0] for line in e.lines] == ["arith.addi %at", "arith.addi %ahead"]
 
 
 def test_only_the_first_of_many_tokens_asks_and_once() -> None:
     e = _emitter(AVX512_VNNI)
-    Stream("w", "%at").ask_ahead_for_first(e, range(3), "%token")
+    Stream("w", "%at").prefetch_once(e, range(3), "%token")
     assert "arith.cmpi eq, %token, %origin" in e.lines[0]
     assert _kinds(e) == ["memref.prefetch"] * 3
     assert _touches(AVX512_VNNI) > 1
@@ -61,7 +61,7 @@ def _touches(isa: Isa) -> int:
 
 def test_what_is_far_is_asked_into_the_second_level_cache_and_what_is_near_into_the_first() -> None:
     e = _emitter(AVX512_VNNI)
-    Stream("w", "%at", ahead="%at").load(e, 0, 64)
+    Stream("w", "%at", prefetched="%at").load(e, 0, 64)
     levels = [found[0] for line in e.lines if (found := re.findall(r"locality<\d>", line))]
     assert levels == ["locality<2>", "locality<3>", "locality<3>"]
     assert min(AVX512_VNNI.prefetch_l2) > max(AVX512_VNNI.prefetch_l1)
