@@ -14,6 +14,7 @@ from benchmarks.models import NAMES, Model, find_model
 from benchmarks.processes import WORK
 from benchmarks.sharkpack_engine import SharkpackEngine, build_bundle
 from benchmarks.tasks import Task
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.formats.archive.reader import Archive
 
 GENERATED = 32
@@ -61,7 +62,7 @@ def build(model: Model, cache_dtype: str, tasks: list[Task]) -> Path:
 def token_bytes(bundle: Path) -> int:
     """Bytes that a token takes in the cache, of all layers."""
     with Archive.open(bundle) as archive:
-        signature = archive.manifest.signature
+        signature = generate_signature(archive.manifest.signature)
     return signature.cache.page_bytes // signature.page_size
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.runtime_shim import Bundle
 from sharkpack.runtime_shim.device.hal import choose_local_device, open_device
 from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
@@ -29,7 +30,7 @@ def logits_of(bundle: Bundle, tokens: list[int], first: int) -> np.ndarray:
     """Logits after token `first`, after the next, and so on up to the last token but one."""
     selection = bundle.select()
     uri, threads = choose_local_device(selection.device_uri, None, explicit=False)
-    signature = bundle.manifest.signature
+    signature = generate_signature(bundle.manifest.signature)
     pages = list(range(signature.reserved_pages, signature.reserved_pages + -(-len(tokens) // signature.page_size)))
     program = CompiledExecutor(
         bundle.archive, selection.target, open_device(uri, threads), cache_pages=pages[-1] + 1, prefill_chunk=first + 1

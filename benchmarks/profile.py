@@ -28,7 +28,7 @@ from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.cli.support.progress import SilentProgress
-from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
+from sharkpack.formats.archive.generate_calls import DECODE_ROLES, PREFILL_ROLES
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.lowering.cpu import Cpu
 from sharkpack.templates.lowering.parse import parse
@@ -121,14 +121,14 @@ def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:
         "tokens": np.arange(size * call.tokens).reshape(size, -1) % plan.model.vocab_size,
         "start_positions": np.full(size, call.context),
         "seq_lens": np.full(size, call.context + call.tokens),
-        "page_ids": np.arange(1, 1 + pages).reshape(size, -1),
+        "page_table": np.arange(1, 1 + pages).reshape(size, -1),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     layout = plan.model.cache_layout
     given = {name: f"@{folder / name}.npy" for name in arrays}
-    given["cache"] = f"{1 + pages}x{layout.page_elements}x{plan.options.cache_dtype}=0"
-    return [f"--input={given[name]}" for name in (DECODE_INPUTS if call.tokens == 1 else PREFILL_INPUTS)]
+    given["memory"] = f"{1 + pages}x{layout.page_elements}x{plan.options.cache_dtype}=0"
+    return [f"--input={given[name]}" for name in (DECODE_ROLES if call.tokens == 1 else PREFILL_ROLES)]
 
 
 def _benchmark(folder: Path, inputs: Sequence[str], call: Call, threads: int, rounds: int) -> list[str]:

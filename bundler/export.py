@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizationReport
 from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.tokenizer import checkpoint_path
-from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS, entry_points
+from sharkpack.formats.archive.generate_calls import DECODE_ROLES, PREFILL_ROLES
 from sharkpack.formats.io.output_folder import output_folder
 from sharkpack.formats.iree_tools import compile_command, run_command, script
 from sharkpack.templates.lowering.lowering import link
@@ -98,7 +98,7 @@ def _write_texts(plan: BuildPlan, out: Path, config: Mapping[str, Any]) -> None:
 
 
 def _config(plan: BuildPlan, programs: Mapping[str, str], source_sha256: str) -> dict[str, Any]:
-    """The manifest that a bundle of the plan would have, with files in place of members, and its calls spelled out."""
+    """The manifest that a bundle of the plan would have, with files in place of members."""
     described = describe(plan, [], source_sha256).to_dict()
     config = {key: described[key] for key in ("model", "source", "producer", "minimum_runtime", "signature")}
     config["tokenizer"] = {
@@ -106,7 +106,6 @@ def _config(plan: BuildPlan, programs: Mapping[str, str], source_sha256: str) ->
         for key, value in described["tokenizer"].items()
         if key not in ("path", "chat_template", "chat_templates")
     }
-    config["entry_points"] = [asdict(each) for each in entry_points(plan.signature)]
     config["parameters"] = [{"file": PARAMETERS, "scope": PARAMETER_SCOPE}]
     config["targets"] = [
         {
@@ -129,8 +128,8 @@ def _write_example(plan: BuildPlan, folder: Path) -> None:
     # Page 0 is scratch; each sequence has pages of its own after it.
     page_ids = np.arange(1, 1 + size * pages, dtype=np.int64).reshape(size, pages)
     same = np.ones(size, np.int64)
-    prefill = {"tokens": rows, "start_positions": 0 * same, "seq_lens": EXAMPLE_TOKENS * same, "page_ids": page_ids}
-    decode = {"tokens": rows[:, :1], "start_positions": EXAMPLE_TOKENS * same, "page_ids": page_ids}
+    prefill = {"tokens": rows, "start_positions": 0 * same, "seq_lens": EXAMPLE_TOKENS * same, "page_table": page_ids}
+    decode = {"tokens": rows[:, :1], "start_positions": EXAMPLE_TOKENS * same, "page_table": page_ids}
     decode["seq_lens"] = (EXAMPLE_TOKENS + 1) * same
     for step, arrays in (("prefill", prefill), ("decode", decode)):
         for name, array in arrays.items():
@@ -145,11 +144,11 @@ def _commands(plan: BuildPlan, programs: Mapping[str, str]) -> Iterator[tuple[st
     layout = plan.model.cache_layout
     pages = 1 + size * _pages(plan)
     cache = f"{pages}x{layout.page_elements}x{plan.options.cache_dtype}=0"
-    steps = (("prefill", PREFILL_INPUTS, cache), ("decode", DECODE_INPUTS, "cache_after_prefill.npy"))
+    steps = (("prefill", PREFILL_ROLES, cache), ("decode", DECODE_ROLES, "cache_after_prefill.npy"))
     for step, names, cache in steps:
-        inputs = [cache if name == "cache" else f"inputs/{step}_{name}.npy" for name in names]
+        inputs = [cache if name == "memory" else f"inputs/{step}_{name}.npy" for name in names]
         outputs = [f"logits_after_{step}.npy", f"cache_after_{step}.npy"]
-        outputs += ["hidden_after_prefill.npy"] if step == "prefill" else []
+        outputs += ["hidden_after_prefill.npy"] if step == "prefill" and plan.scores else []
         parameters = {PARAMETER_SCOPE: PARAMETERS}
         function = f"{step}_bs{size}"
         yield (

@@ -20,18 +20,18 @@ def write_descriptions(plan: BuildPlan, programs: Iterable[Path], parameters: st
 
 def _description(plan: BuildPlan, parameters: str) -> dict[str, Any]:
     """The object that `read_description` reads."""
-    program, signature = plan.source.program, plan.signature
+    program, layout = plan.source.program, plan.model.cache_layout
     assert program is not None
     written = {
         "name": program.name,
         "license": program.license,
         "parameters": parameters,
         "tokenizer": None if program.tokenizer is None else ".",
-        "vocab_size": signature.vocab_size,
-        "context_length": signature.context_length,
-        "page_size": signature.page_size,
-        "page_elements": signature.cache.page_elements,
-        "cache_dtype": signature.cache.dtype,
+        "vocab_size": plan.model.vocab_size,
+        "context_length": plan.options.context_length,
+        "page_size": layout.page_size,
+        "page_elements": layout.page_elements,
+        "cache_dtype": layout.dtype,
     }
     return {key: value for key, value in written.items() if value is not None}
 

@@ -20,8 +20,8 @@ from sharkpack.bundler.pipeline.prepare import prepare
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.sources import SourceDescription, SourceModel
+from sharkpack.formats.archive.generate_signature import GenerateSignature, generate_signature
 from sharkpack.formats.archive.manifest import Manifest
-from sharkpack.formats.archive.signature import Signature
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.layers.recipe import CausalModel
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
@@ -72,7 +72,7 @@ def open_reference(
             for loaded in _load(model, prepared.source):
                 step.advance(loaded)
         return Reference(
-            program=ReferenceProgram(model, plan.signature),
+            program=ReferenceProgram(model, generate_signature(plan.signature)),
             manifest=describe(plan, [], prepared.sha256()),
             tokenizer_json=plan.tokenizer.json,
             chat_templates=plan.tokenizer.chat_templates,
@@ -83,7 +83,7 @@ def open_reference(
 class ReferenceProgram:
     """The model with its cache, which grows as pages are used."""
 
-    def __init__(self, model: CausalModel, signature: Signature) -> None:
+    def __init__(self, model: CausalModel, signature: GenerateSignature) -> None:
         self.signature = signature
         self.cache_pages = signature.reserved_pages + signature.max_pages_per_sequence
         self.scored_tokens = SCORED_TOKENS

@@ -16,9 +16,11 @@ from sharkpack.formats.archive.manifest import (
     ModelInfo,
     ParameterFile,
     Producer,
+    Requirements,
     Source,
     TargetInfo,
     TokenizerInfo,
+    single_text,
 )
 
 PARAMETERS_PATH = "params/model.irpa"
@@ -61,6 +63,7 @@ def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Mani
         ),
         minimum_runtime=importlib.metadata.version("iree-base-compiler"),
         signature=plan.signature,
+        tasks=plan.signature.tasks,
         tokenizer=_tokenizer_info(plan),
         parameters=(ParameterFile(path=PARAMETERS_PATH, scope=PARAMETER_SCOPE),),
         targets=tuple(_target_info(target) for target in plan.targets),
@@ -75,8 +78,10 @@ def _tokenizer_info(plan: BuildPlan) -> TokenizerInfo:
         path=TOKENIZER_PATH,
         chat_template=paths.pop("default", None),
         chat_templates=paths,
-        add_bos=t.add_bos,
-        add_eos=t.add_eos,
+        single=single_text(
+            prefix=(t.bos_token_id,) if t.add_bos and t.bos_token_id is not None else (),
+            suffix=(t.eos_token_id,) if t.add_eos and t.eos_token_id is not None else (),
+        ),
         bos_token_id=t.bos_token_id,
         eos_token_id=t.eos_token_id,
         end_token_ids=tuple(t.end_token_ids),
@@ -90,7 +95,8 @@ def _target_info(target: Target) -> TargetInfo:
         path=module_path(target),
         driver=target.driver,
         architecture=target.architecture,
-        cpu_features=target.cpu_features,
+        activations=target.lowering.activations,
         priority=target.priority,
+        requires=Requirements(cpu_features=target.cpu_features),
         compile_flags=flags_of(target),
     )

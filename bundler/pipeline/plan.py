@@ -13,11 +13,11 @@ from sharkpack.bundler.model_spec.from_recipe import spec_of_recipe
 from sharkpack.bundler.options import DEFAULT_BATCH_SIZES, DEFAULT_CONTEXT, BuildOptions
 from sharkpack.bundler.pipeline.packed_sizes import packed_size_notes
 from sharkpack.bundler.sources.model import SourceDescription
-from sharkpack.bundler.sources.program.mlir_abi import check_abi
+from sharkpack.bundler.sources.program.mlir_abi import check_abi, scores_tokens
 from sharkpack.bundler.sources.program.mlir_program import MlirProgram
 from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
-from sharkpack.formats.archive.entry_points import entry_points
-from sharkpack.formats.archive.signature import CacheInfo, Signature
+from sharkpack.formats.archive.manifest import PagePool, Signature, paged_signature
+from sharkpack.formats.archive.memory import PageEntry, attention_entries
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.formats.io.one_line import one_line
@@ -25,6 +25,7 @@ from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan
 from sharkpack.formats.model_files.tensor_note import write_note
 from sharkpack.templates.architectures.names import ARCHITECTURES
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.lowering.lowering import Activations
 
@@ -54,29 +55,33 @@ class BuildPlan:
     @property
     def signature(self) -> Signature:
         """The ABI of the modules."""
-        options, layout = self.options, self.model.cache_layout
-        return Signature(
-            batch_sizes=self.batch_sizes,
-            page_size=options.page_size,
-            context_length=options.context_length,
-            max_pages_per_sequence=-(-options.context_length // options.page_size),
-            cache=CacheInfo(
-                dtype=options.cache_dtype,
-                page_elements=layout.page_elements,
-                layers=layout.layers,
-                kv_heads=layout.kv_heads,
-                key_head_dim=layout.key_head_dim,
-                value_head_dim=layout.value_head_dim,
-            ),
-            vocab_size=self.model.vocab_size,
-            activations=self.targets[0].lowering.activations,
+        program, layout = self.source.program, self.model.cache_layout
+        pool = PagePool(
+            name="kv",
+            dtype=layout.dtype,
+            page_size=layout.page_size,
+            page_elements=layout.page_elements,
+            entries=() if program is not None else _entries(layout),  # a program's pages are its own business
         )
+        return paged_signature(
+            batch_sizes=self.batch_sizes,
+            context_length=self.options.context_length,
+            vocab_size=self.model.vocab_size,
+            pool=pool,
+            scores=self.scores,
+        )
+
+    @property
+    def scores(self) -> bool:
+        """Whether the modules give logits of all tokens, not of the last alone."""
+        program = self.source.program
+        return not isinstance(program, MlirProgram) or scores_tokens(program)
 
     def program(self) -> Program:
         """The model as the compiler takes it: traced, unless it is MLIR already."""
         program = self.source.program
         if isinstance(program, MlirProgram):
-            names = tuple(entry.name for entry in entry_points(self.signature))
+            names = tuple(entry.function for entry in self.signature.entry_points)
             return Program(text=program.code.text, entry_points=names, from_recipe=False)
         from sharkpack.bundler.compile.trace import (
             trace,  # torch and turbine: seconds to load, where there is code already
@@ -128,8 +133,18 @@ def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCa
         tokenizer=tokenizer,
     )
     if isinstance(source.program, MlirProgram):
-        check_abi(source.program, entry_points(plan.signature))
+        check_abi(source.program, plan.signature)
     return plan
+
+
+def _entries(layout: CacheLayout) -> tuple[PageEntry, ...]:
+    return attention_entries(
+        layers=layout.layers,
+        kv_heads=layout.kv_heads,
+        key_head_dim=layout.key_head_dim,
+        value_head_dim=layout.value_head_dim,
+        scaled=layout.has_scales,
+    )
 
 
 def _untraceable(source: SourceDescription, error: Exception) -> str:

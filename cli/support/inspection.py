@@ -1,5 +1,6 @@
 """What each kind of model file says of itself, as tables for people and plain data for programs. Prints nothing."""
 
+import json
 import math
 import mmap
 from collections import Counter
@@ -10,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from sharkpack.cli.support.console import format_bytes, format_count
-from sharkpack.formats.archive.manifest import Manifest
+from sharkpack.formats.archive.generate_signature import generate_signature
+from sharkpack.formats.archive.manifest import (
+    GenerationDefaults,
+    Manifest,
+    ModelCard,
+    PagePool,
+    Requirements,
+    Signature,
+)
+from sharkpack.formats.archive.memory import Memory
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.tensor_note import read_note
 
@@ -151,33 +161,87 @@ def _mapped(path: Path) -> Iterator[memoryview]:
 
 
 def _summary_table(manifest: Manifest) -> TableRows:
-    model, signature, cache = manifest.model, manifest.signature, manifest.signature.cache
+    model, signature = manifest.model, manifest.signature
     rows = [
         ("name", model.name),
         ("architecture", model.architecture),
         ("parameters", f"{format_count(model.parameter_count)}, {model.quantization}"),
         ("context", f"{signature.context_length} tokens (trained on {model.trained_context_length})"),
-        ("cache", f"{cache.dtype}, {format_bytes(cache.page_bytes)} a page of {signature.page_size} tokens"),
-        ("batch sizes", ", ".join(map(str, signature.batch_sizes))),
-        ("activations", signature.activations),
+        ("tasks", ", ".join(manifest.tasks) or "none"),
+        *(("memory", _in_words(memory)) for memory in signature.memory),
+        *_batch_sizes(signature),
         ("chat template", "yes" if manifest.tokenizer.chat_template else "no"),
-        ("license", model.license or "not stated"),
+        ("generation", _generation_in_words(manifest.generation)),
+        ("license", " ".join(filter(None, (model.license or "not stated", model.card.license_link)))),
+        *_card_rows(model.card),
         ("source", f"{manifest.source.file}, {format_bytes(manifest.source.size)}"),
         ("source SHA-256", manifest.source.sha256),
         ("built by", f"sharkpack {manifest.producer.sharkpack}, IREE {manifest.producer.iree_compiler}"),
         ("needs", f"iree-base-runtime {manifest.minimum_runtime} or newer"),
         ("format", f"{manifest.format.major}.{manifest.format.minor}"),
     ]
+    if manifest.format.required_features:
+        rows.append(("requires", ", ".join(manifest.format.required_features)))
     return TableRows(headings=("model", ""), rows=rows)
+
+
+def _in_words(memory: Memory) -> str:
+    if isinstance(memory, PagePool):
+        return f"{memory.dtype}, {format_bytes(memory.page_bytes)} a page of {memory.page_size} tokens"
+    return f"{memory.kind} {memory.name!r}"
+
+
+def _batch_sizes(signature: Signature) -> Iterator[tuple[str, str]]:
+    """A row, where this version can call what generates."""
+    try:
+        sizes = generate_signature(signature).batch_sizes
+    except SharkpackError:
+        return
+    yield "batch sizes", ", ".join(map(str, sizes))
+
+
+def _generation_in_words(generation: GenerationDefaults) -> str:
+    said = {key: value for key, value in generation.to_dict().items() if not isinstance(value, dict)}
+    return ", ".join(f"{key} {json.dumps(value)}" for key, value in said.items()) or "nothing advised"
+
+
+def _card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
+    """What the source says of itself, a row each."""
+    bases = (" / ".join(filter(None, (base.organization, base.name))) or base.url for base in card.base_models)
+    rows = {
+        "author": card.author,
+        "organization": card.organization,
+        "made from": ", ".join(filter(None, bases)),
+        "languages": ", ".join(card.languages),
+        "tags": ", ".join(card.tags),
+        "description": card.description,
+        "found at": card.url,
+    }
+    return ((key, in_words(value)) for key, value in rows.items() if value)
 
 
 def _targets_table(manifest: Manifest) -> TableRows:
     sizes = {member.path: member.size for member in manifest.members}
     rows = [
-        (target.id, target.driver, target.architecture, format_bytes(sizes[target.path]), " ".join(target.cpu_features))
+        (
+            target.id,
+            target.driver,
+            target.architecture,
+            target.activations,
+            format_bytes(sizes[target.path]),
+            _requirements_in_words(target.requires),
+        )
         for target in sorted(manifest.targets, key=lambda target: -target.priority)
     ]
-    return TableRows(headings=("target", "driver", "machine", "code", "needs"), rows=rows, numeric=("code",))
+    return TableRows(
+        headings=("target", "driver", "machine", "activations", "code", "needs"), rows=rows, numeric=("code",)
+    )
+
+
+def _requirements_in_words(requires: Requirements) -> str:
+    given = requires.to_dict()
+    words = list(given.pop("cpu_features", []))
+    return " ".join([*words, *(f"{key}={in_words(value)}" for key, value in given.items())])
 
 
 def _members_table(manifest: Manifest) -> TableRows:

@@ -10,14 +10,15 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 import zstandard
 
 from sharkpack.formats.archive import zip_records
-from sharkpack.formats.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, Member
+from sharkpack.formats.archive.detached_signatures import check_signatures
+from sharkpack.formats.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, SIGNATURES, Manifest, Member
 from sharkpack.formats.errors import BundleDamagedError, BundleError, SharkpackError
 from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.irpa import read_irpa_index
@@ -34,13 +35,16 @@ class Archive:
     Views stay valid after `close`, which then leaves the mapping to the last of them.
     """
 
-    def __init__(self, path: Path, mapping: mmap.mmap, manifest: Manifest, crc32s: Mapping[str, int]) -> None:
+    def __init__(
+        self, path: Path, mapping: mmap.mmap, manifest: Manifest, records: Sequence[zip_records.Record]
+    ) -> None:
         self.path = path
         self.mmap = mapping
         self.size = len(mapping)
         self.manifest = manifest
         self.members: Mapping[str, Member] = MappingProxyType({member.path: member for member in manifest.members})
-        self._crc32s = crc32s
+        self.records = tuple(records)
+        self._records = {record.path: record for record in records}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Archive":
@@ -55,7 +59,7 @@ class Archive:
             with contextlib.suppress(BufferError):  # the traceback may still hold views
                 mapping.close()
             raise _kind_of(error)(f"{path}: {one_line(str(error))}") from error
-        return cls(Path(path), mapping, manifest, {record.path: record.crc32 for record in records})
+        return cls(Path(path), mapping, manifest, records)
 
     def close(self) -> None:
         """Let go of the file; a no-op as long as views of it are in use, since they keep it mapped."""
@@ -100,6 +104,30 @@ class Archive:
         self._forget(member)
         return content
 
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """Names of the detached signatures, which follow the manifest."""
+        return tuple(each.path.removeprefix(SIGNATURES) for each in self.records if each.path.startswith(SIGNATURES))
+
+    def signature(self, name: str) -> bytes:
+        """A detached signature, whose CRC-32 is checked; what it says, and of whom, is for others to judge."""
+        if name not in self.signatures:
+            raise SharkpackError(f"{self.path}: no signature {name!r}")
+        return self._checked(f"{SIGNATURES}{name}")
+
+    def signed_bytes(self) -> bytes:
+        """What a signature signs: the manifest as it lies in the file, which has the hash of every other member."""
+        return self._checked(MANIFEST_PATH)
+
+    def _checked(self, path: str) -> bytes:
+        if self.mmap.closed:
+            raise SharkpackError(f"{self.path}: it has been closed: open it again")
+        record = self._records[path]
+        data = self.mmap[record.data_offset : record.end]
+        if zlib.crc32(data) != record.crc32:
+            raise BundleDamagedError(f"{self.path}: member {path!r} is damaged: its CRC-32 differs; get the file again")
+        return data
+
     def _forget(self, member: Member) -> None:
         """Unmap the pages of what was copied: they count as the process's memory until they are read again."""
         if hasattr(mmap, "MADV_DONTNEED") and member.offset % mmap.PAGESIZE == 0:
@@ -115,6 +143,8 @@ class Archive:
                 self._verify_hashes(member, view, progress or (lambda _: None))
                 if member.content_size is not None:
                     self._decompress(member, view)
+        for name in self.signatures:
+            self.signature(name)
         for parameters in self.manifest.parameters:
             self.parameter_index(parameters.path)
 
@@ -135,7 +165,7 @@ class Archive:
             sha256.update(piece)
             crc32 = zlib.crc32(piece, crc32)
             progress(len(piece))
-        if sha256.hexdigest() != member.sha256 or crc32 != self._crc32s[member.path]:
+        if sha256.hexdigest() != member.sha256 or crc32 != self._records[member.path].crc32:
             raise BundleDamagedError(
                 f"{self.path}: member {member.path!r} is damaged: its hash differs; get the file again"
             )
@@ -185,9 +215,11 @@ def _check_start(view: memoryview) -> None:
 
 
 def _read_manifest(view: memoryview, records: list[zip_records.Record]) -> Manifest:
-    last = records[-1]
+    listed = next((index for index, record in enumerate(records) if record.path == MANIFEST_PATH), len(records) - 1)
+    last = records[listed]
     if last.path != MANIFEST_PATH:
         raise BundleDamagedError(f"the last member is {last.path!r}, not {MANIFEST_PATH!r}")
+    check_signatures([(record.path, record.size) for record in records[listed + 1 :]])
     if last.size > MAX_MANIFEST_BYTES:
         raise BundleDamagedError(f"the manifest has {last.size} bytes; at most {MAX_MANIFEST_BYTES} are allowed")
     data = bytes(view[last.data_offset : last.end])
@@ -197,7 +229,7 @@ def _read_manifest(view: memoryview, records: list[zip_records.Record]) -> Manif
         manifest = Manifest.from_json(data)
     except SharkpackError as error:
         raise _kind_of(error)(f"bad manifest: {error}") from error
-    listed = [(member.path, member.offset, member.size) for member in manifest.members]
-    if listed != [(record.path, record.data_offset, record.size) for record in records[:-1]]:
+    described = [(member.path, member.offset, member.size) for member in manifest.members]
+    if described != [(record.path, record.data_offset, record.size) for record in records[:listed]]:
         raise BundleDamagedError("the manifest lists other members, offsets or sizes than the archive has")
     return manifest

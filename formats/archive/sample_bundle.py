@@ -7,18 +7,21 @@ import os
 from collections.abc import Sequence
 
 from sharkpack.formats.archive.manifest import (
-    CacheInfo,
     Format,
     Manifest,
     Member,
     ModelInfo,
     ParameterFile,
     Producer,
+    Requirements,
     Signature,
     Source,
     TargetInfo,
     TokenizerInfo,
+    paged_signature,
+    single_text,
 )
+from sharkpack.formats.archive.memory import PagePool, attention_entries
 from sharkpack.formats.archive.writer import ArchiveWriter
 from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import write_tensors
@@ -59,14 +62,14 @@ def sample_manifest(members: Sequence[Member]) -> Manifest:
         signature=_signature(),
         tokenizer=TokenizerInfo(
             path=TOKENIZER_PATH,
-            add_bos=True,
-            add_eos=False,
+            single=single_text(prefix=(1,)),
             bos_token_id=1,
             eos_token_id=2,
             end_token_ids=(2,),
             special_tokens={"bos_token": "<s>", "eos_token": "</s>"},
         ),
         parameters=(ParameterFile(path=PARAMETERS_PATH, scope="model"),),
+        tasks=("generate",),
         targets=(_target(),),
         members=tuple(members),
     )
@@ -78,25 +81,17 @@ def _target() -> TargetInfo:
         path=MODULE_PATH,
         driver="local",
         architecture="x86_64",
-        cpu_features=(),
+        activations="int8",
         priority=10,
+        requires=Requirements(cpu_features=("sse4.2",)),
         compile_flags=("--iree-opt-level=O2",),
     )
 
 
 def _signature() -> Signature:
-    cache = CacheInfo(
-        dtype="f16", page_elements=2 * 1 * 32 * (8 + 8), layers=2, kv_heads=1, key_head_dim=8, value_head_dim=8
-    )
-    return Signature(
-        batch_sizes=(1, 4),
-        page_size=32,
-        context_length=100,
-        max_pages_per_sequence=4,
-        cache=cache,
-        vocab_size=256,
-        activations="int8",
-    )
+    entries = attention_entries(layers=2, kv_heads=1, key_head_dim=8, value_head_dim=8, scaled=False)
+    pool = PagePool(name="kv", dtype="f16", page_size=32, page_elements=2 * 1 * 32 * (8 + 8), entries=entries)
+    return paged_signature(batch_sizes=(1, 4), context_length=100, vocab_size=256, pool=pool)
 
 
 def write_sample_bundle(path: str | os.PathLike[str], *, overwrite: bool = False) -> Manifest:

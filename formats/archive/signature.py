@@ -1,103 +1,93 @@
-"""The program ABI: the only contract between whoever compiles a bundle's modules and whoever calls them."""
+"""The program ABI: the only contract between whoever compiles a bundle's modules and whoever calls them.
 
-from dataclasses import dataclass
+Declares; `generate_signature` says whether this version can call what is declared.
+"""
 
-from sharkpack.formats.errors import BundleUnsupportedError
-from sharkpack.formats.io.json_values import JsonObject
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from sharkpack.formats.archive.manifest_object import Key, ManifestObject, refuse
+from sharkpack.formats.archive.memory import Memory, PagePool
 
 ABI_VERSION = 1
-
-CACHE_ITEM_BYTES = {"f16": 2, "f32": 4, "i8": 1}
-"""Of the element types that a cache may have."""
-
-
-def key_block(key_head_dim: int) -> int:
-    """Dimensions of a key that share a scale in an i8 cache: 32, or 16 where a head is no multiple of 32."""
-    return 16 if key_head_dim % 32 else 32
-
-
-def position_elements(dtype: str, key_head_dim: int, value_head_dim: int) -> int:
-    """Cache elements of one position of one layer and kv head: key and value and, in an i8 cache, their f32 scales."""
-    scales = key_head_dim // key_block(key_head_dim) + 1 if dtype == "i8" else 0
-    return key_head_dim + value_head_dim + 4 * scales
+_SIZE_NAME = r"[A-Za-z0-9_]+(\*[A-Za-z0-9_]+)*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheInfo:
-    """Shape of the paged cache: `[pages, page_elements]` of `dtype`; a page holds the K and V of all layers."""
+class Argument(ManifestObject):
+    """One input or output of a function, known by its role. `memory` names what it is a part, or the table, of.
 
-    dtype: str
-    page_elements: int
-    layers: int
-    kv_heads: int
-    key_head_dim: int
-    value_head_dim: int
+    shape: a number where a dimension is fixed, a name where each call chooses it. Of role `memory`, dtype and shape
+    are those of the memory, and None here.
+    """
+
+    role: Annotated[str, Key("What it is to the model.")]
+    memory: Annotated[str | None, Key("Name of the memory that it belongs to.")] = None
+    dtype: Annotated[str | None, Key("IREE's name of the element type.")] = None
+    shape: Annotated[
+        tuple[int | str, ...] | None,
+        Key("Sizes: numbers, or names where each call chooses.", minimum=1, pattern=_SIZE_NAME),
+    ] = None
+
+    def __str__(self) -> str:
+        kind = "x".join(map(str, (*(self.shape or ()), self.dtype or "")))
+        return f"{self.role} {kind}" if kind else self.role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPoint(ManifestObject):
+    """A function of a module, its inputs and outputs in order. `kind` is the task that it is a part of."""
+
+    kind: Annotated[str, Key("The task: generate, embed, rerank, draft, encode.")]
+    function: Annotated[str, Key("Name of the function.")]
+    inputs: Annotated[tuple[Argument, ...], Key("Its arguments, in order.")]
+    outputs: Annotated[tuple[Argument, ...], Key("Its results, in order.")]
 
     @property
-    def page_bytes(self) -> int:
-        return self.page_elements * CACHE_ITEM_BYTES[self.dtype]
-
-    @classmethod
-    def read(cls, node: JsonObject) -> "CacheInfo":
-        return cls(
-            dtype=node.text("dtype", choices=tuple(CACHE_ITEM_BYTES)),
-            page_elements=node.integer("page_elements", minimum=1),
-            layers=node.integer("layers", minimum=1),
-            kv_heads=node.integer("kv_heads", minimum=1),
-            key_head_dim=node.integer("key_head_dim", minimum=1),
-            value_head_dim=node.integer("value_head_dim", minimum=1),
-        )
+    def arguments(self) -> tuple[Argument, ...]:
+        """All inputs, then all outputs."""
+        return (*self.inputs, *self.outputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """All that a runtime needs to know to call any target's module. Lengths in tokens; docs/format.md has the calls."""
+class Signature(ManifestObject):
+    """What any target's module can be called for. Lengths in tokens; docs/format.md has the calls."""
 
-    version: int = ABI_VERSION
-    module: str = "module"
-    batch_sizes: tuple[int, ...]
-    page_size: int
-    context_length: int
-    max_pages_per_sequence: int
-    cache: CacheInfo
-    vocab_size: int
-    activations: str
-    reserved_pages: int = 1
+    version: Annotated[int, Key("Version of the ABI.", minimum=1, required=True)] = ABI_VERSION
+    module: Annotated[str, Key("Name of the module.", required=True)] = "module"
+    context_length: Annotated[int, Key("Tokens a sequence may have.", minimum=1)]
+    vocab_size: Annotated[int, Key("Token ids are below it.", minimum=1)]
+    hidden_size: Annotated[int | None, Key("Elements of a row of `hidden`.", minimum=1)] = None
+    entry_points: Annotated[tuple[EntryPoint, ...], Key("Functions of the modules.")]
+    memory: Annotated[tuple[Memory, ...], Key("What functions keep between calls.")] = ()
 
-    @classmethod
-    def read(cls, node: JsonObject) -> "Signature":
-        """Raise SharkpackError for another ABI version, or values that contradict each other."""
-        version = node.integer("version")
-        if version != ABI_VERSION:
-            raise BundleUnsupportedError(
-                f"program ABI version {version}; this sharkpack calls version {ABI_VERSION}: "
-                + ("upgrade sharkpack" if version > ABI_VERSION else "build the bundle again")
-            )
-        signature = cls(
-            version=version,
-            module=node.text("module"),
-            batch_sizes=node.integers("batch_sizes", minimum=1, least=1),
-            page_size=node.integer("page_size", minimum=1),
-            context_length=node.integer("context_length", minimum=1),
-            max_pages_per_sequence=node.integer("max_pages_per_sequence", minimum=1),
-            cache=CacheInfo.read(node.child("cache")),
-            vocab_size=node.integer("vocab_size", minimum=1),
-            activations=node.text("activations", choices=("int8", "float32")),
-            reserved_pages=node.integer("reserved_pages", minimum=1),
-        )
-        signature._check(node)
-        return signature
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The kinds of the entry points, each once."""
+        return tuple(dict.fromkeys(entry.kind for entry in self.entry_points))
 
-    def _check(self, node: JsonObject) -> None:
-        if list(self.batch_sizes) != sorted(set(self.batch_sizes)):
-            node.fail("batch_sizes", f"{list(self.batch_sizes)} is not strictly ascending")
-        pages = -(-self.context_length // self.page_size)
-        if self.max_pages_per_sequence != pages:
-            node.fail("max_pages_per_sequence", f"{self.max_pages_per_sequence}; context and page size make it {pages}")
-        cache = self.cache
-        each = position_elements(cache.dtype, cache.key_head_dim, cache.value_head_dim)
-        elements = cache.layers * cache.kv_heads * self.page_size * each
-        if cache.page_elements != elements:
-            node.child("cache").fail(
-                "page_elements", f"{cache.page_elements}; layers, heads and page size make it {elements}"
-            )
+    def memory_named(self, name: str | None) -> Memory | None:
+        """The memory that arguments call so."""
+        return next((each for each in self.memory if each.name == name), None)
+
+    def typed(self, argument: Argument) -> Argument:
+        """The argument with its type and shape, where those are its memory's."""
+        memory = self.memory_named(argument.memory)
+        if argument.role != "memory" or not isinstance(memory, PagePool):
+            return argument
+        return replace(argument, dtype=memory.dtype, shape=("pages", memory.page_elements))
+
+    def check(self) -> None:
+        _check_distinct("memory", "name", [each.name for each in self.memory])
+        _check_distinct("entry_points", "function", [each.function for each in self.entry_points])
+        known = {None, *(each.name for each in self.memory)}
+        for index, entry in enumerate(self.entry_points):
+            for argument in entry.arguments:
+                if argument.memory not in known:
+                    refuse(f"entry_points[{index}]", f"{entry.function} has no memory {argument.memory!r} to use")
+
+
+def _check_distinct(key: str, what: str, values: list[str]) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            refuse(key, f"{what} {value!r} appears twice")

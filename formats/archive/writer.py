@@ -13,7 +13,15 @@ from types import TracebackType
 
 from sharkpack.formats.archive import zip_records
 from sharkpack.formats.archive.compressed import Compressed
-from sharkpack.formats.archive.manifest import MANIFEST_PATH, MAX_CONTENT_BYTES, MAX_MANIFEST_BYTES, Manifest, Member
+from sharkpack.formats.archive.detached_signatures import check_signatures
+from sharkpack.formats.archive.manifest import (
+    MANIFEST_PATH,
+    MAX_CONTENT_BYTES,
+    MAX_MANIFEST_BYTES,
+    SIGNATURES,
+    Manifest,
+    Member,
+)
 from sharkpack.formats.archive.member_path import check_distinct, check_member_path
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.buffers import Bytes, as_bytes
@@ -99,6 +107,7 @@ class ArchiveWriter:
             if kind is None:
                 if not self._finished:
                     raise SharkpackError(f"{self._path}: left without a manifest, so nothing is written")
+                self._file.write(zip_records.directory(self._records))
                 self._file.publish()
         finally:
             self._file.discard()
@@ -131,16 +140,24 @@ class ArchiveWriter:
             yield out
 
     def finish(self, manifest: bytes) -> None:
-        """Add the manifest, which must list `members`, and the central directory. Nothing can be added afterwards."""
+        """Add the manifest, which must list `members`. Only signatures can be added afterwards."""
         if len(manifest) > MAX_MANIFEST_BYTES:
             raise SharkpackError(f"the manifest has {len(manifest)} bytes; at most {MAX_MANIFEST_BYTES} are allowed")
         if list(Manifest.from_json(manifest).members) != self._members:
             raise SharkpackError("the manifest does not list the members that were added, in their order")
         with self._open(MANIFEST_PATH, len(manifest), None) as out:
             out.write(manifest)
-        directory = b"".join(map(zip_records.central_record, self._records))
-        self._file.write(directory + zip_records.end_records(len(self._records), self._end, len(directory)))
         self._finished = True
+
+    def add_signature(self, name: str, data: bytes) -> None:
+        """Add a detached signature of the manifest's bytes, after `finish` and in the order of names."""
+        path = f"{SIGNATURES}{name}"
+        if not self._finished:
+            raise SharkpackError(f"signature {path!r} comes before the manifest, which it signs")
+        earlier = [(record.path, record.size) for record in self._records if record.path.startswith(SIGNATURES)]
+        check_signatures([*earlier, (path, len(data))])
+        with self._open(path, len(data), None) as out:
+            out.write(data)
 
     @property
     def _end(self) -> int:
@@ -165,8 +182,9 @@ class ArchiveWriter:
     def _check_new(self, path: str) -> None:
         check_member_path(path)
         check_distinct([*(record.path for record in self._records), path])
-        if self._finished:
-            raise SharkpackError(f"member {path!r} comes after the manifest, which is the last")
+        if self._finished != path.startswith(SIGNATURES):
+            place = "after the manifest, which only signatures do" if self._finished else "before what it signs"
+            raise SharkpackError(f"member {path!r} comes {place}")
         if len(self._records) >= zip_records.MAX_MEMBERS - (path != MANIFEST_PATH):
             raise SharkpackError(f"member {path!r} is one too many; at most {zip_records.MAX_MEMBERS} are allowed")
 
@@ -175,7 +193,7 @@ class ArchiveWriter:
 
     def _append(self, record: zip_records.Record, sha256: str, content_size: int | None) -> None:
         self._records.append(record)
-        if record.path != MANIFEST_PATH:
+        if record.path != MANIFEST_PATH and not self._finished:
             self._members.append(
                 Member(
                     path=record.path,

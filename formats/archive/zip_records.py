@@ -6,6 +6,7 @@ write them again, compare.
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sharkpack.formats.archive.member_path import MAX_PATH_LENGTH, check_distinct, check_member_path
@@ -110,6 +111,12 @@ def central_record(record: Record) -> bytes:
     )
 
 
+def directory(records: Sequence[Record]) -> bytes:
+    """What follows the last member: the central directory and the end records."""
+    entries = b"".join(map(central_record, records))
+    return entries + end_records(len(records), records[-1].end, len(entries))
+
+
 def end_records(count: int, directory_offset: int, directory_size: int) -> bytes:
     """What follows the central directory: ZIP64 end record, its locator, end record; END_SIZE bytes."""
     end64 = _END64.pack(
@@ -191,7 +198,7 @@ def _read_central(view: memoryview) -> Record:
         size, _, header_offset = _CENTRAL_SIZES.unpack(extra)[2:]
     record = Record(path=path, crc32=crc32, size=size, header_offset=header_offset, dos_time=dos_time)
     expected = central_record(record)
-    if view[: len(expected)] != expected:
+    if bytes(view[: len(expected)]) != expected:
         raise SharkpackError(f"the directory entry of {path!r} is not as sharkpack writes it; the file is damaged")
     return record
 
@@ -199,7 +206,8 @@ def _read_central(view: memoryview) -> Record:
 def _check_local(view: memoryview, record: Record) -> None:
     flags, method = _LOCAL.unpack_from(view, record.header_offset)[2:4]
     _check_plain(record.path, flags, method)
-    if view[record.header_offset : record.data_offset] != local_header(record):
+    # As bytes, which are compared at once: views are compared element by element.
+    if bytes(view[record.header_offset : record.data_offset]) != local_header(record):
         raise SharkpackError(f"local and central headers of {record.path!r} disagree; the file is damaged")
 
 

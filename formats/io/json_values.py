@@ -2,8 +2,10 @@
 
 import json
 import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
@@ -13,22 +15,28 @@ MAX_JSON_DEPTH = 16
 
 # Possessive, and content with a string that never ends: no input makes it look at a byte twice.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and, as signed bytes, -1
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _T = TypeVar("_T")
 
 
 def parse_json(data: bytes, *, name: str, max_bytes: int) -> "JsonObject":
     """Parse the JSON object in `data`; raise SharkpackError, naming `name`, for anything that is not one."""
+    return JsonObject(parse_json_value(data, name=name, max_bytes=max_bytes), "")
+
+
+def parse_json_value(data: bytes, *, name: str, max_bytes: int) -> object:
+    """Parse `data`; raise SharkpackError, naming `name`, for what is not JSON, too large, too deep or ambiguous."""
     if len(data) > max_bytes:
         raise SharkpackError(f"{name} has {len(data)} bytes; at most {max_bytes} are allowed")
-    brackets = _BRACKET.findall(_STRING.sub(b"", data))
-    if max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0) > MAX_JSON_DEPTH:
+    outside = _STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
+    if max(accumulate(array("b", outside.translate(_STEPS, _NO_BRACKETS))), default=0) > MAX_JSON_DEPTH:
         raise SharkpackError(f"{name} nests deeper than {MAX_JSON_DEPTH} levels")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct_keys, parse_constant=_no_constant)
+        return _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise SharkpackError(f"{name} is not valid JSON: {error}") from error
-    return JsonObject(value, "")
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -42,6 +50,16 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is more than a number can be")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_no_constant, parse_float=_finite)
+
+
 class JsonObject:
     """One JSON object and where it stands. Every getter raises SharkpackError naming the path of a bad value.
 
@@ -50,7 +68,7 @@ class JsonObject:
 
     def __init__(self, value: object, path: str) -> None:
         if not isinstance(value, dict):
-            raise SharkpackError(f"Expected an object in '{path or '.'}', found {_kind(value)}")
+            raise SharkpackError(f"Expected an object in '{path or '.'}', found {kind_of(value)}")
         self._values: dict[str, object] = value
         self._path = path
 
@@ -111,7 +129,7 @@ class JsonObject:
     def boolean(self, key: str) -> bool:
         value = self._required(key)
         if not isinstance(value, bool):
-            raise SharkpackError(f"Expected true or false in '{self.path(key)}', found {_kind(value)}")
+            raise SharkpackError(f"Expected true or false in '{self.path(key)}', found {kind_of(value)}")
         return value
 
     def _required(self, key: str) -> object:
@@ -126,7 +144,7 @@ class JsonObject:
     def _list(self, key: str, least: int) -> list[object]:
         value = self._required(key)
         if not isinstance(value, list):
-            raise SharkpackError(f"Expected a list in '{self.path(key)}', found {_kind(value)}")
+            raise SharkpackError(f"Expected a list in '{self.path(key)}', found {kind_of(value)}")
         if len(value) < least:
             self.fail(key, "empty")
         return value
@@ -134,20 +152,26 @@ class JsonObject:
 
 def _text(value: object, path: str) -> str:
     if not isinstance(value, str):
-        raise SharkpackError(f"Expected a string in '{path}', found {_kind(value)}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise SharkpackError(f"Expected a string in '{path}', found {kind_of(value)}")
+    if has_lone_surrogate(value):
         raise SharkpackError(f"Bad value in '{path}': half of a surrogate pair")
     return value
 
 
 def _integer(value: object, path: str, minimum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise SharkpackError(f"Expected an integer in '{path}', found {_kind(value)}")
+        raise SharkpackError(f"Expected an integer in '{path}', found {kind_of(value)}")
     if not minimum <= value < 2**63:
         raise SharkpackError(f"Bad value in '{path}': {value} is not between {minimum} and 2^63 - 1")
     return value
 
 
-def _kind(value: object) -> str:
+def has_lone_surrogate(text: str) -> bool:
+    """Whether it is no Unicode text: JSON's escapes can spell half of a surrogate pair."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, with its article."""
     names = {bool: "a boolean", int: "an integer", float: "a fraction", str: "a string", list: "a list"}
     return "null" if value is None else names.get(type(value), "an object")

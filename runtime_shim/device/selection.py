@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from sharkpack.formats.archive.manifest import Manifest, TargetInfo
+from sharkpack.formats.archive.manifest import Manifest, Requirements, TargetInfo
 from sharkpack.formats.host.cpu import Cpu, host_cpu
+from sharkpack.runtime_shim.device.requirements import DeviceFacts, parse_device_info, unmet
 from sharkpack.runtime_shim.errors import BundleUnsupportedError, NoDeviceError, RequestError
 
 # A manifest's driver -> the devices that serve it, the usual one first.
@@ -72,6 +73,20 @@ def missing_driver(name: str) -> str | None:
     return None if found else "the driver finds no device"
 
 
+def device_facts(uri: str) -> DeviceFacts:
+    """What its driver says of the device at `uri`, as "cuda" or "cuda://1"; nothing where it does not say."""
+    import iree.runtime as rt
+
+    name, _, place = uri.partition("://")
+    driver = rt.get_driver(name)
+    try:
+        devices = driver.query_available_devices()
+        found = devices[int(place)] if place.isdecimal() and int(place) < len(devices) else devices[0]
+        return parse_device_info(driver.dump_device_info(found["device_id"]))
+    except (RuntimeError, ValueError, IndexError, KeyError):
+        return DeviceFacts()
+
+
 def runtime_version() -> str:
     """The version of the installed iree-base-runtime, as "3.13.0"."""
     import iree.runtime.version as version
@@ -86,6 +101,7 @@ class Machine:
     cpu: Cpu = field(default_factory=host_cpu)
     runtime_version: str = field(default_factory=runtime_version)
     missing_driver: Callable[[str], str | None] = missing_driver
+    device_facts: Callable[[str], DeviceFacts] = device_facts
 
 
 def devices(machine: Machine | None = None) -> list[Device]:
@@ -107,6 +123,7 @@ def select(
     the checks are the same. Raises SharkpackError that says, target by target, what is missing.
     """
     machine = machine or Machine()
+    manifest.format.check_runnable()
     check_runtime_version(manifest.minimum_runtime, machine.runtime_version)
     _check_device_name(device)
     candidates = sorted(_named(manifest.targets, target), key=lambda each: -each.priority)
@@ -163,17 +180,15 @@ def _serving_device(target: TargetInfo, device: str, machine: Machine) -> str | 
     missing = machine.missing_driver(names[0])
     if missing is not None:
         return reject(f"needs a {names[0]} device: {missing}")
-    reason = _cpu_mismatch(target, machine.cpu) if target.driver == "local" else None
-    if reason is not None:
-        return reject(reason)
-    return names[0] if device == "auto" else device
-
-
-def _cpu_mismatch(target: TargetInfo, cpu: Cpu) -> str | None:
-    if target.architecture != cpu.architecture:
-        return f"is code for {target.architecture}, and this CPU is {cpu.architecture}"
-    lacking = [feature for feature in target.cpu_features if feature not in cpu.features]
-    return f"needs the CPU features {', '.join(lacking)}, which this CPU lacks" if lacking else None
+    uri = names[0] if device == "auto" else device
+    if target.driver == "local":
+        if target.architecture != machine.cpu.architecture:
+            return reject(f"is code for {target.architecture}, and this CPU is {machine.cpu.architecture}")
+        facts = DeviceFacts(cpu_features=machine.cpu.features)
+    else:
+        facts = DeviceFacts() if target.requires == Requirements() else machine.device_facts(uri)
+    reason = unmet(target.requires, facts)
+    return uri if reason is None else reject(reason)
 
 
 def _nothing_fits(rejected: list[Rejection], target: str | None) -> str:

@@ -1,12 +1,12 @@
 """How much an engine takes, as asked or as fits the machine: tokens of a sequence and of a call, pages of the cache."""
 
-from sharkpack.formats.archive.signature import Signature
+from sharkpack.formats.archive.generate_signature import GenerateSignature
 from sharkpack.runtime_shim.checks import whole_number
 from sharkpack.runtime_shim.device.memory import default_cache_pages, usable_memory
 from sharkpack.runtime_shim.errors import RequestError
 
 
-def context_length(signature: Signature, asked: int | None) -> int:
+def context_length(signature: GenerateSignature, asked: int | None) -> int:
     """Tokens that a sequence may have. Raises SharkpackError for more than the bundle was built for."""
     if asked is None:
         return signature.context_length
@@ -24,7 +24,7 @@ def chunk_length(context_length: int, asked: int) -> int:
     return min(whole_number("prefill-chunk", asked, least=1), context_length)
 
 
-def page_count(signature: Signature, context_length: int, asked: int | None) -> int:
+def page_count(signature: GenerateSignature, context_length: int, asked: int | None) -> int:
     """Pages to allocate, the programs' reserved ones included. Raises SharkpackError for less than one."""
     if asked is not None:
         return signature.reserved_pages + whole_number("cache-pages", asked, least=1)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.runtime_shim.bundle.bundle import Bundle
 from sharkpack.runtime_shim.device.hal import choose_device, open_device
 from sharkpack.runtime_shim.engine.limits import chunk_length, context_length, page_count
@@ -28,8 +29,8 @@ def open_executor(
     prefill_chunk: int,
 ) -> OpenedExecutor:
     """Choose, check and load; parameters and errors as of `Engine.open`."""
-    signature = bundle.manifest.signature
     selection = bundle.select(device=device, target=target)
+    signature = generate_signature(bundle.manifest.signature)
     uri, count = choose_device(selection, threads, explicit=device != "auto")
     length = context_length(signature, context)
     pages, chunk = page_count(signature, length, cache_pages), chunk_length(length, prefill_chunk)

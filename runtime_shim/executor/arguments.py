@@ -60,7 +60,8 @@ class Arguments:
         self._written: tuple[int, int, list[list[int]]] | None = None
 
     def fill(self, rows: Sequence[SequenceChunk], batch: int) -> Views:
-        """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_ids).
+        """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_table), in the
+        order of PREFILL_ROLES.
 
         Padding rows are one token 0 at position 0 of page 0; a row's padding tokens are 0.
         Raises SharkpackError for more tokens than there is room for.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sharkpack.formats.archive.signature import Signature
+from sharkpack.formats.archive.generate_signature import GenerateSignature
 from sharkpack.runtime_shim.executor.protocol import Entry, Logits, SequenceChunk, check_chunks
 
 NextToken = Callable[[Sequence[int]], int | None]
@@ -24,7 +24,7 @@ class FakeExecutor:
 
     def __init__(
         self,
-        signature: Signature,
+        signature: GenerateSignature,
         *,
         cache_pages: int,
         next_token: NextToken | None = None,

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sharkpack.formats.archive.signature import Signature
+from sharkpack.formats.archive.generate_signature import GenerateSignature
 from sharkpack.runtime_shim.errors import EngineClosedError, RequestError
 
 Entry = Literal["prefill", "decode"]
@@ -32,7 +32,7 @@ class Executor(Protocol):
     """A model with its cache of pages. Not safe from several threads."""
 
     @property
-    def signature(self) -> Signature:
+    def signature(self) -> GenerateSignature:
         """The program's ABI: batch sizes, page size, context, vocabulary."""
         ...
 

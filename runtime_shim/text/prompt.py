@@ -76,7 +76,9 @@ def encode_prompt(
     if isinstance(prompt, str):
         text, control = prompt, bundle.control_tokens
         as_text = special is False
-        return _tokens(bundle, text, lambda: control.encode_text(text) if as_text else control.encode(text), limit)
+        return _tokens(
+            bundle, text, lambda: control.encode_text(text) if as_text else control.encode(text), limit, ended=True
+        )
     return check_ids(prompt, bundle.manifest.signature.vocab_size)
 
 
@@ -163,11 +165,14 @@ def _encode_messages(
     stand_ins = {} if special else control.stand_ins(given, template.source)
     given = control.hide(given, stand_ins)
     text = template.render(given["messages"], **{**names, **given["values"]})
-    return _tokens(bundle, text, lambda: control.encode(text, stand_ins), limit)
+    return _tokens(bundle, text, lambda: control.encode(text, stand_ins), limit, ended=False)
 
 
-def _tokens(bundle: Bundle, text: str, encode: Callable[[], list[int]], limit: int | None) -> tuple[int, ...]:
-    """The ids that `encode` makes of `text`. BOS comes first where the model wants it, and only once."""
+def _tokens(
+    bundle: Bundle, text: str, encode: Callable[[], list[int]], limit: int | None, *, ended: bool
+) -> tuple[int, ...]:
+    """The ids that `encode` makes of `text`. The tokens that the model wants before a text, and after one that is
+    `ended`, are added unless it spells them already: a rendered conversation waits for its answer."""
     tokenizer = bundle.manifest.tokenizer
     try:
         if limit is not None and has_more_tokens(bundle.tokenizer, text, limit):
@@ -176,6 +181,9 @@ def _tokens(bundle: Bundle, text: str, encode: Callable[[], list[int]], limit: i
         ids = encode()
     except (TypeError, UnicodeEncodeError) as error:  # half of a surrogate pair
         raise RequestError("the prompt is not valid Unicode text") from error
-    if tokenizer.add_bos and tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id]:
-        ids = [tokenizer.bos_token_id, *ids]
+    before, after = list(tokenizer.prefix), list(tokenizer.suffix)
+    if ids[: len(before)] != before:
+        ids = [*before, *ids]
+    if ended and after and ids[-len(after) :] != after:
+        ids = [*ids, *after]
     return check_ids(ids, bundle.manifest.signature.vocab_size)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sharkpack.formats.archive.entry_points import DECODE_INPUTS, PREFILL_INPUTS
-from sharkpack.formats.archive.manifest import TargetInfo
+from sharkpack.formats.archive.generate_signature import GenerateSignature
+from sharkpack.formats.archive.manifest import EntryPoint, TargetInfo
 from sharkpack.formats.archive.reader import Archive
-from sharkpack.formats.archive.signature import Signature
 from sharkpack.formats.iree_tools import run_command, script
 from sharkpack.runtime_shim.errors import RequestError
 from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
@@ -55,8 +54,9 @@ def dump_steps(program: CompiledExecutor, prompt_ids: Sequence[int], steps: int,
     dumped: list[DumpedStep] = []
     tokens, start = list(prompt_ids), 0
     for index in range(steps + 1):
-        arrays = _arguments(tokens, start, batch, pages, signature) | {"cache": cache}
-        step, cache = _dump_call(program, f"{'decode' if index else 'prefill'}_bs{batch}", index, arrays, folder)
+        arrays = _arguments(tokens, start, batch, pages, signature) | {"memory": cache}
+        entry = signature.decode[batch] if index else signature.prefill[batch]
+        step, cache = _dump_call(program, entry, index, arrays, folder)
         dumped.append(step)
         start += len(tokens)
         tokens = [step.token_id]
@@ -64,27 +64,27 @@ def dump_steps(program: CompiledExecutor, prompt_ids: Sequence[int], steps: int,
 
 
 def _dump_call(
-    program: CompiledExecutor, function: str, index: int, arrays: Arrays, folder: Path
+    program: CompiledExecutor, entry: EntryPoint, index: int, arrays: Arrays, folder: Path
 ) -> tuple[DumpedStep, npt.NDArray[Any]]:
     """One call and all of its files but the cache before it; returns the cache after it too."""
-    names = DECODE_INPUTS if index else PREFILL_INPUTS
     prefix = f"step-{index}-{'decode' if index else 'prefill'}"
-    inputs = {name: _cache_file(index) if name == "cache" else f"{prefix}/{name}.npy" for name in names}
+    roles = [argument.role for argument in entry.inputs]
+    inputs = {role: _cache_file(index) if role == "memory" else f"{prefix}/{role}.npy" for role in roles}
     (folder / prefix).mkdir()
-    for name in names:
-        if name != "cache":
-            np.save(folder / inputs[name], arrays[name])
-    logits, cache, *hidden = program.run(function, [arrays[name] for name in names])
-    outputs = {f"{prefix}/logits.npy": logits, _cache_file(index + 1): cache}
-    outputs |= {f"{prefix}/hidden.npy": each for each in hidden}
-    for file, array in outputs.items():
-        np.save(folder / file, array)
+    for role in roles:
+        if role != "memory":
+            np.save(folder / inputs[role], arrays[role])
+    results = [argument.role for argument in entry.outputs]
+    found = dict(zip(results, program.run(entry.function, [arrays[role] for role in roles]), strict=True))
+    outputs = {role: _cache_file(index + 1) if role == "memory" else f"{prefix}/{role}.npy" for role in results}
+    for role, file in outputs.items():
+        np.save(folder / file, found[role])
     return DumpedStep(
-        function=function,
+        function=entry.function,
         inputs=tuple(inputs.values()),
-        outputs=tuple(outputs),
-        token_id=int(logits[0].argmax()),
-    ), cache
+        outputs=tuple(outputs.values()),
+        token_id=int(found["logits"][0].argmax()),
+    ), found["memory"]
 
 
 def write_program(archive: Archive, target: TargetInfo, folder: Path) -> dict[str, str]:
@@ -116,21 +116,21 @@ def _cache_file(index: int) -> str:
     return f"cache-{index}.npy"
 
 
-def _empty_cache(signature: Signature, pages: int) -> npt.NDArray[Any]:
+def _empty_cache(signature: GenerateSignature, pages: int) -> npt.NDArray[Any]:
     dtype = {"f16": np.float16, "f32": np.float32, "i8": np.int8}[signature.cache.dtype]
     return np.zeros((pages, signature.cache.page_elements), dtype)
 
 
-def _arguments(tokens: list[int], start: int, batch: int, pages: int, signature: Signature) -> Arrays:
+def _arguments(tokens: list[int], start: int, batch: int, pages: int, signature: GenerateSignature) -> Arrays:
     """The prompt's row first; rows without a sequence are as docs/format.md has them."""
     arrays = {
         "tokens": np.zeros((batch, len(tokens)), np.int64),
         "start_positions": np.zeros(batch, np.int64),
         "seq_lens": np.ones(batch, np.int64),
-        "page_ids": np.zeros((batch, pages), np.int64),
+        "page_table": np.zeros((batch, pages), np.int64),
     }
     arrays["tokens"][0] = tokens
     arrays["start_positions"][0] = start
     arrays["seq_lens"][0] = start + len(tokens)
-    arrays["page_ids"][0] = signature.reserved_pages + np.arange(pages)
+    arrays["page_table"][0] = signature.reserved_pages + np.arange(pages)
     return arrays

@@ -68,15 +68,16 @@ def plan_evaluation(engine: Engine, text: str, *, context: int | None, stride: i
     each window but the first, by default half of it. Raises SharkpackError for sizes that leave nothing to score."""
     tokenizer = engine.bundle.manifest.tokenizer
     encoding = engine.bundle.tokenizer.encode(text, add_special_tokens=False)
-    bos = tokenizer.bos_token_id
-    prefix = (bos,) if tokenizer.add_bos and bos is not None and encoding.ids[:1] != [bos] else ()
+    prefix = () if tuple(encoding.ids[: len(tokenizer.prefix)]) == tokenizer.prefix else tokenizer.prefix
     length = engine.info.context_length if context is None else context
     if not 2 <= length <= engine.info.context_length:
         raise RequestError(f"context is {length}: expected 2 to {engine.info.context_length}, as the bundle was built")
+    if length <= len(prefix):
+        raise RequestError(f"context is {length}: the {len(prefix)} tokens before each text leave no room for it")
     step = max(1, length // 2) if stride is None else stride
     if not 1 <= step < length:
         raise RequestError(f"stride is {step}: expected 1 to {length - 1}, fewer than the {length} of the context")
-    first = 1 - len(prefix)
+    first = 0 if prefix else 1
     if len(encoding.ids) <= first:
         raise RequestError(f"the text has {len(encoding.ids)} tokens: too few to score one")
     return EvaluationPlan(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sharkpack.formats.archive.signature import CACHE_ITEM_BYTES, key_block
+from sharkpack.formats.archive.memory import CACHE_ITEM_BYTES, key_block
 from sharkpack.templates.kernels.elementwise import integer_codes
 from sharkpack.templates.kernels.emitter import F32, I32, Binding, Emitter
 from sharkpack.templates.kernels.halves import F16, narrow, widen

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from sharkpack.formats.archive.signature import key_block
+from sharkpack.formats.archive.memory import key_block
 
 CACHE_DTYPES = {"f16": torch.float16, "f32": torch.float32, "i8": torch.int8}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.formats import archive_edits
+from tests.formats.archive import archive_edits
 
 
 def with_manifest(source: Path, target: Path, change: Callable[[dict[str, Any]], object]) -> Path:

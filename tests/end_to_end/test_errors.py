@@ -165,7 +165,7 @@ def _next_major(manifest: dict[str, Any]) -> None:
 
 
 def _feature_of_the_future(manifest: dict[str, Any]) -> None:
-    manifest["targets"][0]["cpu_features"].append("avx10.9")
+    manifest["targets"][0]["requires"]["cpu_features"].append("avx10.9")
 
 
 def _other_architecture(manifest: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from sharkpack.cli.main import main
 from sharkpack.formats.archive.reader import Archive
+from sharkpack.formats.archive.signature import Signature
 from sharkpack.formats.model_files.irpa import read_irpa_index
 from sharkpack.runtime_shim import Engine
 from tests.end_to_end.command_line import build
@@ -73,10 +74,13 @@ def test_the_entry_points_are_those_of_the_program(exported: Path) -> None:
     """The arguments that config.json lists are those that the module was compiled with."""
     config = json.loads((exported / "config.json").read_text())
     text = (exported / config["targets"][0]["program"]).read_text()
-    for entry in config["entry_points"]:
-        head = text[text.index(f"func.func @{entry['name']}(") :].partition("\n")[0]
-        for part, arguments in zip(head.split(") -> "), (entry["inputs"], entry["outputs"]), strict=True):
-            types = [f"[{','.join(_size(each) for each in a['shape'])}],{_element(a['dtype'])}" for a in arguments]
+    signature = Signature.from_values(config["signature"])
+    assert len(signature.entry_points) == 3
+    for entry in signature.entry_points:
+        head = text[text.index(f"func.func @{entry.function}(") :].partition("\n")[0]
+        for part, side in zip(head.split(") -> "), (entry.inputs, entry.outputs), strict=True):
+            arguments = [signature.typed(each) for each in side]
+            types = [f"[{','.join(map(_size, each.shape or ()))}],{_element(each.dtype or '')}" for each in arguments]
             assert [piece.split(">")[0] for piece in part.split("tensor<")[1:]] == types
 
 

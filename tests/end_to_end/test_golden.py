@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.runtime_shim import Engine
 from tests.end_to_end.greedy import greedy
 from tests.goldens import divergence, prompts_of
@@ -21,7 +22,7 @@ def test_float32_gives_the_tokens_and_logits_of_the_reference(
     name: str, real_bundle: Callable[..., Path], measured: Callable[[str], None]
 ) -> None:
     with Engine.open(real_bundle(name, exact=True)) as engine:
-        assert engine.bundle.manifest.signature.activations == "float32"
+        assert engine.bundle.manifest.targets[0].activations == "float32"
         for prompt in prompts_of(name):
             logits = engine.logits(prompt.prompt_ids).astype(np.float64)
             error = float(np.abs((logits - logits.mean()) - (prompt.exact - prompt.exact.mean())).max())
@@ -42,8 +43,9 @@ def test_int8_is_no_further_from_the_reference_than_llama_cpp(
 ) -> None:
     ours, peers = [], []
     with Engine.open(real_bundle(name)) as engine:
-        signature = engine.bundle.manifest.signature
-        assert (signature.activations, signature.cache.dtype) == ("int8", "f16")
+        manifest = engine.bundle.manifest
+        cache = generate_signature(manifest.signature).cache
+        assert (manifest.targets[0].activations, cache.dtype) == ("int8", "f16")
         for prompt in prompts_of(name):
             ours.append(divergence(prompt.exact, engine.logits(prompt.prompt_ids).astype(np.float64)))
             peers.append(prompt.llamacpp_divergence)

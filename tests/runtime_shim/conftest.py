@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.runtime_shim import Bundle, Engine
 from sharkpack.runtime_shim.executor.fake import FakeExecutor
 from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle
@@ -35,7 +36,7 @@ def open_fake(tmp_path: Path) -> Iterator[OpenFake]:
     ) -> tuple[Engine, FakeExecutor]:
         toy = ToyBundle(code=b"not run", **changes)
         bundle = Bundle.open(toy.write(tmp_path / f"{len(opened)}.shark"))
-        executor = FakeExecutor(TOY_SIGNATURE, cache_pages=cache_pages + 1, next_token=next_token)
+        executor = FakeExecutor(generate_signature(TOY_SIGNATURE), cache_pages=cache_pages + 1, next_token=next_token)
         opened.append(Engine(bundle, executor, target="none", device="fake", owns_bundle=True))
         return opened[-1], executor
 

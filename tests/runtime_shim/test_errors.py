@@ -23,7 +23,7 @@ from sharkpack.runtime_shim import (
     SharkpackError,
     errors,
 )
-from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle, toy_target
+from tests.runtime_shim.toy_bundle import ToyBundle, toy_signature, toy_target
 from tests.runtime_shim.toy_language import CONTEXT, VOCABULARY
 
 Make = Callable[..., Path]
@@ -102,7 +102,7 @@ def test_a_file_that_is_cut_short(refused: Refused, make: Make) -> None:
 
 
 def test_code_that_does_not_keep_its_promise(refused: Refused, make: Make) -> None:
-    refused(make(signature=replace(TOY_SIGNATURE, batch_sizes=(1, 2))), BundleDamagedError)
+    refused(make(signature=toy_signature((1, 2))), BundleDamagedError)
 
 
 def test_what_a_newer_version_made(refused: Refused, make: Make) -> None:

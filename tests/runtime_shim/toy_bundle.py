@@ -4,16 +4,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sharkpack.formats.archive.manifest import (
-    CacheInfo,
     Format,
     Manifest,
     ModelInfo,
+    PagePool,
     ParameterFile,
     Producer,
+    Requirements,
     Signature,
     Source,
     TargetInfo,
     TokenizerInfo,
+    paged_signature,
+    single_text,
 )
 from sharkpack.formats.archive.writer import ArchiveWriter
 from sharkpack.formats.host.cpu import host_cpu
@@ -22,15 +25,14 @@ from sharkpack.formats.model_files.tensor_file import write_tensors
 from tests.runtime_shim.toy_language import BATCH_SIZES, BOS, CONTEXT, END, PAGE_SIZE, TABLE, VOCABULARY, toy_tokenizer
 from tests.runtime_shim.toy_program import FLAGS
 
-TOY_SIGNATURE = Signature(
-    batch_sizes=BATCH_SIZES,
-    page_size=PAGE_SIZE,
-    context_length=CONTEXT,
-    max_pages_per_sequence=-(-CONTEXT // PAGE_SIZE),
-    cache=CacheInfo(dtype="f32", page_elements=2 * PAGE_SIZE, layers=1, kv_heads=1, key_head_dim=1, value_head_dim=1),
-    vocab_size=VOCABULARY,
-    activations="float32",
-)
+
+def toy_signature(batch_sizes: tuple[int, ...] = BATCH_SIZES) -> Signature:
+    """The toy's functions, called with these batch sizes."""
+    pool = PagePool(name="kv", dtype="f32", page_size=PAGE_SIZE, page_elements=2 * PAGE_SIZE)
+    return paged_signature(batch_sizes=batch_sizes, context_length=CONTEXT, vocab_size=VOCABULARY, pool=pool)
+
+
+TOY_SIGNATURE = toy_signature()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class ToyBundle:
     targets: tuple[TargetInfo, ...] = ()
     chat_template: str | None = None
     add_bos: bool = False
+    add_eos: bool = False
     minimum_runtime: str = "3.13.0"
     ballast: int = 0
 
@@ -81,14 +84,14 @@ class ToyBundle:
             tokenizer=TokenizerInfo(
                 path="tokenizer/tokenizer.json.zst",
                 chat_template="tokenizer/chat_template.jinja.zst" if self.chat_template is not None else None,
-                add_bos=self.add_bos,
-                add_eos=False,
+                single=single_text((BOS,) if self.add_bos else (), (END,) if self.add_eos else ()),
                 bos_token_id=BOS,
                 eos_token_id=END,
                 end_token_ids=(END,),
                 special_tokens={"bos_token": "<bos>", "eos_token": "<end>"},
             ),
             parameters=(ParameterFile(path="params/model.irpa", scope="model"),),
+            tasks=self.signature.tasks,
             targets=targets,
             members=(),
         )
@@ -108,7 +111,8 @@ def toy_target(
         path=f"targets/{name}/module.vmfb",
         driver=driver,
         architecture=architecture or host_cpu().architecture,
-        cpu_features=features,
+        activations="float32",
         priority=priority,
+        requires=Requirements(cpu_features=features),
         compile_flags=FLAGS,
     )

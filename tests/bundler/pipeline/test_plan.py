@@ -11,6 +11,7 @@ from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.architectures.recipes import RECIPES
 from tests.tiny_models import write_tiny_gguf
@@ -43,7 +44,7 @@ def test_defaults(source: SourceModel) -> None:
     assert plan.batch_sizes == (1, 4)
     assert [target.id for target in plan.targets] == ["x86-64-v2"]
     assert (plan.options.context_length, plan.options.page_size) == (512, 32)
-    assert (plan.options.cache_dtype, plan.signature.activations) == ("f16", "int8")
+    assert (plan.options.cache_dtype, plan.targets[0].lowering.activations) == ("f16", "int8")
     assert plan.parameters.total_size > sum(weight.nbytes for weight in plan.model.weights.values())
 
 
@@ -56,18 +57,20 @@ def test_context_is_2048_of_a_model_trained_on_more(tmp_path: Path) -> None:
 
 def test_the_signature_says_what_was_decided(source: SourceModel) -> None:
     plan = _plan(source, batch_sizes=(4, 1, 4), context=100, page_size=16, cache_dtype="f32", activations="float32")
-    signature = plan.signature
+    signature = generate_signature(plan.signature)
     assert signature.batch_sizes == (1, 4)
     assert (signature.context_length, signature.page_size, signature.max_pages_per_sequence) == (100, 16, 7)
-    assert (signature.activations, signature.cache.dtype) == ("float32", "f32")
+    assert (plan.targets[0].lowering.activations, signature.cache.dtype) == ("float32", "f32")
     assert signature.vocab_size == source.tensor("token_embd.weight").shape[0]
     cache = signature.cache
-    assert (cache.layers, cache.kv_heads, cache.key_head_dim, cache.value_head_dim) == (2, 2, 32, 32)
+    planes = [(plane.name, plane.heads, plane.dim, plane.order) for plane in cache.entries[0].planes]
+    assert (cache.entries[0].count, planes) == (2, [("key", 2, 32, "dim"), ("value", 2, 32, "position")])
     assert (cache.page_elements, cache.page_bytes) == (2 * 2 * 2 * 16 * 32, 4 * 2 * 2 * 2 * 16 * 32)
 
 
 def test_a_page_of_an_8_bit_cache_has_room_for_its_scales(source: SourceModel) -> None:
-    cache = _plan(source, page_size=16, cache_dtype="i8").signature.cache
+    cache = generate_signature(_plan(source, page_size=16, cache_dtype="i8").signature).cache
+    assert [plane.scale_block for plane in cache.entries[0].planes] == [32, 32]
     assert cache.page_bytes == cache.page_elements == 2 * 2 * 16 * (32 + 4 + 32 + 4)
 
 

@@ -1,6 +1,6 @@
 """The golden bundle holds the format still: its bytes change with the format's version, or not at all.
 
-To make it anew after such a change: `write_sample_bundle("tests/formats/golden/tiny.shark", overwrite=True)`.
+To make it anew after such a change: `write_sample_bundle("tests/formats/archive/golden/tiny.shark", overwrite=True)`.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from sharkpack.formats.archive.reader import Archive
 from sharkpack.formats.archive.sample_bundle import MODULE, MODULE_PATH, TOKENIZER, TOKENIZER_PATH, write_sample_bundle
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "tiny.shark"
+GOLDEN = Path(__file__).parent / "golden" / "tiny.shark"
 
 
 def test_written_bytes_are_those_of_the_golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from sharkpack.formats.archive.sample_bundle import (
     TOKENIZER_PATH,
 )
 from sharkpack.formats.errors import SharkpackError
-from tests.formats.archive_edits import GOOD, entries, patch, record, with_content, with_manifest
+from tests.formats.archive.archive_edits import GOOD, entries, patch, record, with_content, with_manifest
 
 MANIFEST_ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "newer major": (lambda m: m["format"].update(major=2), "format version 2.0; .*: upgrade sharkpack"),

@@ -9,7 +9,7 @@ from sharkpack.formats.archive.reader import Archive
 from sharkpack.formats.archive.sample_bundle import MODULE_PATH, PARAMETERS_PATH
 from sharkpack.formats.archive.zip_records import END_SIZE
 from sharkpack.formats.errors import SharkpackError
-from tests.formats.archive_edits import (
+from tests.formats.archive.archive_edits import (
     GOOD,
     assemble,
     central_offset,
@@ -134,7 +134,7 @@ ZIP_ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "manifest not last": (
         lambda d: assemble([*entries(GOOD)[:-2], entries(GOOD)[-1], entries(GOOD)[-2]]),
-        "the last member is 'targets/generic/module.vmfb', not 'manifest.json'",
+        "member 'targets/generic/module.vmfb' follows the manifest and is no signature",
     ),
     "no manifest": (lambda d: assemble(entries(GOOD)[:-1]), "the last member is"),
     "huge manifest": (

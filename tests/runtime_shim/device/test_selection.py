@@ -1,13 +1,15 @@
 """Selection: the best target that can run, the reason against each other, and errors that say what is missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sharkpack.formats.archive.manifest import Manifest, TargetInfo
+from sharkpack.formats.archive.manifest import RESERVED_FEATURES, Manifest, Requirements, TargetInfo
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.host.cpu import Cpu
 from sharkpack.runtime_shim import Bundle, Engine
+from sharkpack.runtime_shim.device.requirements import DeviceFacts
 from sharkpack.runtime_shim.device.selection import Machine, devices, select
 from tests.runtime_shim.toy_bundle import ToyBundle, toy_target
 from tests.runtime_shim.toy_language import continuation
@@ -58,6 +60,33 @@ def test_a_gpu_that_is_here_comes_first_and_a_named_device_narrows() -> None:
     assert select(_manifest(V2, GPU), machine=machine, device="cuda://1").device_uri == "cuda://1"
     selection = select(_manifest(V2, GPU), machine=machine, device="local-sync")
     assert (selection.target.id, selection.device_uri) == ("x86-64-v2", "local-sync")
+
+
+def test_requirements_of_a_gpu_are_held_to_what_its_driver_says() -> None:
+    wanting = replace(GPU, requires=Requirements(architecture="sm_80", memory_bytes=16 << 30))
+    small, large = (DeviceFacts(architecture="sm_90", memory_bytes=size << 30) for size in (8, 80))
+    machine = _machine("sse4.2", "popcnt", gpu=None)
+    selection = select(_manifest(V2, wanting), machine=replace(machine, device_facts=lambda uri: small))
+    assert selection.target.id == "x86-64-v2"
+    assert selection.rejected[0].reason == "needs 16.0 GiB of device memory, and there are 8.0"
+    assert select(_manifest(V2, wanting), machine=replace(machine, device_facts=lambda uri: large)).device_uri == "cuda"
+
+
+def test_an_unknown_requirement_makes_its_target_unusable_and_no_other() -> None:
+    newer = replace(V4, requires=replace(V4.requires, unknown={"cache_lines": 128}))
+    selection = select(_manifest(V2, newer), machine=NEW)
+    assert selection.target.id == "x86-64-v2"
+    assert selection.rejected[0].reason == (
+        "has the requirement 'cache_lines', which this version of sharkpack does not know"
+    )
+
+
+@pytest.mark.parametrize("feature", sorted(RESERVED_FEATURES))
+def test_a_feature_that_can_be_read_and_not_run_is_named(feature: str) -> None:
+    manifest = _manifest(V2)
+    needing = replace(manifest, format=replace(manifest.format, required_features=(feature,)))
+    with pytest.raises(SharkpackError, match=f"the bundle needs the feature '{feature}', which this sharkpack does"):
+        select(needing, machine=NEW)
 
 
 def test_a_named_target_is_taken_or_refused_with_the_same_checks() -> None:

@@ -6,7 +6,6 @@ On a fake executor, but for what the compiled toy and its devices are needed for
 import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +19,7 @@ from sharkpack.runtime_shim.engine.sequence import TokenSequence
 from sharkpack.runtime_shim.executor.fake import FakeExecutor
 from sharkpack.runtime_shim.text.prompt import Prompt
 from tests.runtime_shim.conftest import OpenFake
-from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle
+from tests.runtime_shim.toy_bundle import ToyBundle, toy_signature
 from tests.runtime_shim.toy_language import CHAT_TEMPLATE, CONTEXT, END, VOCABULARY, continuation, next_token
 
 
@@ -183,7 +182,7 @@ def test_chat(toy_code: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch_sizes", [(1,), (4,)])
 def test_bundles_with_one_batch_size(toy_code: bytes, tmp_path: Path, batch_sizes: tuple[int, ...]) -> None:
-    signature = replace(TOY_SIGNATURE, batch_sizes=batch_sizes)
+    signature = toy_signature(batch_sizes)
     path = ToyBundle(code=toy_code, signature=signature).write(tmp_path / "toy.shark")
     with Engine.open(path, threads=1, prefill_chunk=16) as engine:
         results = engine.batch([[1] * 40, [2], [3, 4]], max_tokens=10)

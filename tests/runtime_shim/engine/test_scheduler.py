@@ -2,6 +2,7 @@
 
 import pytest
 
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim.engine.pages import PagePool
 from sharkpack.runtime_shim.engine.scheduler import ScheduledBatch, Scheduler
@@ -16,7 +17,7 @@ class Bench:
 
     def __init__(self, pages: int, prefill_chunk: int = CONTEXT) -> None:
         self.executor = FakeExecutor(
-            TOY_SIGNATURE, cache_pages=pages + 1, next_token=next_token, prefill_chunk=prefill_chunk
+            generate_signature(TOY_SIGNATURE), cache_pages=pages + 1, next_token=next_token, prefill_chunk=prefill_chunk
         )
         self.pool = PagePool(pages + 1)
 

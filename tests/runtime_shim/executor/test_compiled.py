@@ -12,7 +12,7 @@ from sharkpack.runtime_shim import Bundle
 from sharkpack.runtime_shim.device.hal import open_device
 from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
 from sharkpack.runtime_shim.executor.protocol import SequenceChunk
-from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle, toy_target
+from tests.runtime_shim.toy_bundle import TOY_SIGNATURE, ToyBundle, toy_signature, toy_target
 from tests.runtime_shim.toy_language import BATCH_SIZES, PAGE_SIZE, VOCABULARY, next_token
 
 Load = Callable[[Path], CompiledExecutor]
@@ -58,7 +58,7 @@ def test_a_prompt_in_parts_and_then_a_step_in_scattered_pages(load: Load, toy_bu
 def test_scoring_gives_what_comes_after_each_token(
     load: Load, toy_code: bytes, tmp_path: Path, batch_sizes: tuple[int, ...]
 ) -> None:
-    bundle = ToyBundle(code=toy_code, signature=replace(TOY_SIGNATURE, batch_sizes=batch_sizes))
+    bundle = ToyBundle(code=toy_code, signature=toy_signature(batch_sizes))
     program = load(bundle.write(tmp_path / "toy.shark"))
     tokens, pages = list(range(30, 50)), [11, 2, 19]
     program.call("prefill", [SequenceChunk(tokens[:5], 0, pages)])
@@ -142,7 +142,7 @@ def test_code_that_is_none(load: Load, tmp_path: Path) -> None:
 
 
 def test_a_promise_that_the_code_does_not_keep(load: Load, toy_code: bytes, tmp_path: Path) -> None:
-    signature = replace(TOY_SIGNATURE, batch_sizes=(1, 2))
+    signature = toy_signature((1, 2))
     with pytest.raises(SharkpackError, match="has no function prefill_bs2, which the manifest promises"):
         load(ToyBundle(code=toy_code, signature=signature).write(tmp_path / "toy.shark"))
     signature = replace(TOY_SIGNATURE, module="other")

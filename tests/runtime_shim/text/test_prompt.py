@@ -58,6 +58,15 @@ def test_bos_comes_first_and_once(make: Make) -> None:
     assert encode_prompt(make(), "hi", raw=True) == tuple(b"hi")
 
 
+def test_eos_ends_a_raw_text_once_and_no_conversation(make: Make) -> None:
+    both = make(add_bos=True, add_eos=True)
+    assert encode_prompt(both, "hi", raw=True) == (BOS, *b"hi", END)
+    assert encode_prompt(both, "<bos>hi<end>", raw=True) == (BOS, *b"hi", END)
+    templated = make(add_bos=True, add_eos=True, chat_template=CHAT_TEMPLATE)
+    assert encode_prompt(templated, "hi", raw=False) == (BOS, TURN, *b"hi")
+    assert encode_prompt(templated, [{"role": "user", "content": "hi"}], raw=False) == (BOS, TURN, *b"hi")
+
+
 def test_ids_are_taken_as_they_are(make: Make) -> None:
     bundle = make(add_bos=True, chat_template=CHAT_TEMPLATE)
     forms: list[Any] = [[1, 2, 3], (1, 2, 3), np.array([1, 2, 3])]

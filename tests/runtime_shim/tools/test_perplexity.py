@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sharkpack.formats.archive.manifest import single_text
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.runtime_shim import Engine
 from sharkpack.runtime_shim.tools.perplexity import Evaluation, cut_windows, evaluate, plan_evaluation
@@ -40,7 +41,7 @@ def test_one_window_is_the_whole_text(toy_bundle: Path) -> None:
 def test_windows_overlap(toy_bundle: Path, bos: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with Engine.open(toy_bundle) as engine:
         tokenizer = engine.bundle.manifest.tokenizer
-        object.__setattr__(tokenizer, "add_bos", bos)
+        object.__setattr__(tokenizer, "single", single_text((tokenizer.bos_token_id or 0,) if bos else ()))
         prefix = [tokenizer.bos_token_id or 0] if bos else []
         ids = engine.bundle.tokenizer.encode(TEXT, add_special_tokens=False).ids
         *_, result = evaluate(engine, plan_evaluation(engine, TEXT, context=32, stride=10))

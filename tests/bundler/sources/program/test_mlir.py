@@ -10,6 +10,7 @@ from sharkpack.bundler.model_spec.weight_bytes import convert
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.sources import open_source
+from sharkpack.formats.archive.generate_signature import generate_signature
 from sharkpack.formats.errors import SharkpackError
 from tests.bundler.sources.program.mlir_programs import TABLE, write_irpa, write_program, write_safetensors
 
@@ -45,7 +46,7 @@ def test_what_a_program_is_as_a_source(tmp_path: Path) -> None:
         (weight,) = plan.model.weights.values()
         assert convert(weight, source).tobytes() == TABLE.tobytes()
     assert plan.batch_sizes == (1,)
-    assert plan.signature.cache.page_elements == 32
+    assert generate_signature(plan.signature).cache.page_elements == 32
     assert plan.program().text == path.read_text()
 
 
@@ -103,17 +104,18 @@ def test_other_forms(tmp_path: Path, changes: Changes) -> None:
         ),
         (
             (("%page_ids: tensor<1x?xi64>", "%page_ids: tensor<1x?xi32>"),),
-            "program.mlir: prefill_bs1 takes page_ids as tensor<1x?xi32>; "
+            "program.mlir: prefill_bs1 takes page_table as tensor<1x?xi32>; "
             "expected tensor<1x?xi64> (its sizes are 1, P)",
         ),
         (
             (("tensor<?x32xf32>", "tensor<?x64xf32>"),),
-            "program.mlir: prefill_bs1 takes cache as tensor<?x64xf32>; "
+            "program.mlir: prefill_bs1 takes memory as tensor<?x64xf32>; "
             "expected tensor<?x32xf32> (its sizes are pages, 32)",
         ),
         (
             (("      %page_ids: tensor<1x?xi64>, %cache", "      %cache"),),
-            "program.mlir: prefill_bs1 takes 4 tensors; expected 5: tokens, start_positions, seq_lens, page_ids, cache",
+            "program.mlir: prefill_bs1 takes 4 tensors; expected 5: tokens, start_positions, seq_lens, page_table, "
+            "memory",
         ),
         (
             (("tensor<1x?xi64>", "tensor<1x7xi64>"),),
@@ -151,7 +153,7 @@ def test_refused_programs(tmp_path: Path, changes: Changes, message: str) -> Non
             {"vocab_size": 300},
             "program.mlir: prefill_bs1 returns logits as tensor<1x256xf32>; expected tensor<1x300xf32>",
         ),
-        ({"cache_dtype": "f16"}, "prefill_bs1 takes cache as tensor<?x32xf32>; expected tensor<?x32xf16>"),
+        ({"cache_dtype": "f16"}, "prefill_bs1 takes memory as tensor<?x32xf32>; expected tensor<?x32xf16>"),
         (
             {"page_elements": 30},
             "program.mlir: page_elements is 30; expected a multiple of 2 * page_size: let its pages have 32",
