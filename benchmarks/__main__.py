@@ -45,7 +45,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="default: 1 2")
     add("--rounds", type=int, metavar="N", help="default: 5, with --quick 1")
     add("--quick", action="store_true", help="fewer tasks, tokens and rounds")
-    add("--patience", type=float, default=20.0, metavar="S", help="spent on a quiet sample (default: 20 s)")
+    add("--quiet-wait", type=float, default=20.0, metavar="S", help="spent on a quiet sample (default: 20 s)")
     add("--minutes", type=float, default=60.0, metavar="M", help="begin no further model after M minutes (default: 60)")
     add("--llama-cpp", type=Path, metavar="DIR", help="the folder of its programs; default: fetch and build them once")
     add("--amx", action="store_true", help="build it with AMX, where the CPU has that (see benchmarks/README.md)")
@@ -55,7 +55,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def make_plan(arguments: argparse.Namespace, words: list[str]) -> tuple[Plan, LlamaCpp]:
-    """What to measure, with every file it needs."""
+    """The measurements to take, with every file they need."""
     models = [find_model(name) for name in arguments.models]
     llama_cpp = given(arguments.llama_cpp) if arguments.llama_cpp else build_once(models[0].path, amx=arguments.amx)
     if arguments.requantise:
@@ -66,7 +66,7 @@ def make_plan(arguments: argparse.Namespace, words: list[str]) -> tuple[Plan, Ll
         threads=tuple(arguments.threads),
         rounds=arguments.rounds or (1 if arguments.quick else 5),
         repeats=1 if arguments.quick else 2,
-        patience_s=arguments.patience,
+        quiet_wait_s=arguments.quiet_wait,
         seconds=60 * arguments.minutes,
         work=arguments.work,
         command=shlex.join(["python", "-m", "benchmarks", *words]),

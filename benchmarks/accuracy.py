@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
 
 
 def measure(model: Model, arguments: argparse.Namespace) -> dict[str, float]:
-    """Mean divergences from exact arithmetic; the standard error of each mean; how often the likeliest token agrees."""
+    """Mean divergences from exact arithmetic; the standard error of each mean; how often the argmax agrees."""
     llama_cpp = given(arguments.llama_cpp) if arguments.llama_cpp else build_once(model.path)
     with tempfile.TemporaryDirectory() as scratch:
         theirs = llama_cpp_logits(llama_cpp.programs, model.path, arguments.text, Path(scratch) / "logits")
@@ -67,7 +67,7 @@ def measure(model: Model, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def summarise(reference: Floats, found: dict[str, Floats]) -> dict[str, float]:
-    """Of each: the mean divergence, its standard error, and the share of positions with the same likeliest token."""
+    """The mean divergence of each, its standard error, and the share of positions with the same argmax."""
     values: dict[str, float] = {}
     for name, log_probabilities in found.items():
         each = divergences(reference, log_probabilities)

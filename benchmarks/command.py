@@ -1,4 +1,4 @@
-"""How every command here begins and ends: errors as one line, and nothing left running."""
+"""The frame of every command here: errors as one line, and nothing left running."""
 
 import os
 import signal

@@ -21,7 +21,7 @@ from benchmarks.weights import trained_context, weights_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure. repeats: of a prefill in one process. patience_s: to spend on a quiet sample.
+    """The measurements to take. repeats: of a prefill in one process. quiet_wait_s: to spend on a quiet sample.
 
     seconds: after which no further model is begun.
     """
@@ -31,7 +31,7 @@ class Plan:
     threads: tuple[int, ...]
     rounds: int
     repeats: int
-    patience_s: float
+    quiet_wait_s: float
     seconds: float
     work: Path
     command: str
@@ -59,7 +59,7 @@ def measure(plan: Plan, llama_cpp: LlamaCpp, progress: Callable[[str], None]) ->
         for number, threads, pair in itertools.product(range(plan.rounds), plan.threads, pairs):
             if time.perf_counter() - started < plan.seconds:
                 progress(f"round {number + 1} of {plan.rounds}, threads: {threads}")
-                wait_for_quiet(plan.patience_s)
+                wait_for_quiet(plan.quiet_wait_s)
                 result.peaks.append(measure_peaks(pair.model.name, pair.ours.bundle, threads))
                 measure_pair(pair, plan, threads, number, progress, result)
     except KeyboardInterrupt:
@@ -112,11 +112,11 @@ def samples_of(
     threads: int,
     number: int,
 ) -> list[Sample]:
-    """A sample for each number of one process: of the quietest, if others disturb and patience allows several."""
+    """A sample for each number of one process: of the quietest, if others disturb and the time allows several."""
     repeats = plan.repeats if task.kind == "prefill" else 1
     started, found = time.perf_counter(), None
-    while found is None or (found[0].others_share > BUSY_SHARE and time.perf_counter() - started < plan.patience_s):
-        wait_for_quiet(plan.patience_s - (time.perf_counter() - started))
+    while found is None or (found[0].others_share > BUSY_SHARE and time.perf_counter() - started < plan.quiet_wait_s):
+        wait_for_quiet(plan.quiet_wait_s - (time.perf_counter() - started))
         again = engine.measure(task, threads, repeats=repeats)
         found = again if found is None or again[0].others_share < found[0].others_share else found
     process, values = found

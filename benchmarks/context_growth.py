@@ -22,7 +22,7 @@ GENERATED = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """Of one type of cache: bytes of it a token, and the ms a token took after each context, of every round."""
+    """Measurements of one cache type: its bytes a token, and the ms a token took after each context in every round."""
 
     cache_dtype: str
     token_bytes: int

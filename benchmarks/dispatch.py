@@ -36,7 +36,7 @@ def main(words: list[str]) -> int:
 
 
 def dispatch_seconds(functions: list[Any], values: Any, rounds: int) -> float:
-    """Of the medians of both functions, the difference a dispatch; each dispatch waits for the one before."""
+    """Returns the seconds a dispatch, from the medians of both functions; each dispatch waits for the one before."""
     seconds = [[_seconds(function, values) for function in functions] for _ in range(rounds + 1)][1:]
     few, many = (statistics.median(times) for times in zip(*seconds, strict=True))
     return float(many - few) / (CALLS[1] - CALLS[0])

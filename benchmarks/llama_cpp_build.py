@@ -44,7 +44,7 @@ WITH_AMX = Variant(
     folder="amx", flags="-fno-dse -fno-tree-dse", note=f"{REQUIREMENT}, native with AMX, all stores kept"
 )
 """GCC 12's header says that loading a tile configuration reads 8 bytes of its 64. The stores of the others are then
-left out as dead, and llama.cpp dies at its first product of tiles."""
+left out as dead, and llama.cpp crashes at its first tile multiplication."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

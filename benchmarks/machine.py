@@ -1,4 +1,4 @@
-"""What a result was measured on and with: facts that go into the JSON."""
+"""The machine and the versions that a result was measured with: facts that go into the JSON."""
 
 import datetime
 import importlib.metadata
@@ -15,7 +15,7 @@ PACKAGES = ("sharkpack", "iree-base-runtime", "iree-base-compiler", "numpy", "to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cpu:
-    """What the system says of the processor."""
+    """The processor, as the system describes it."""
 
     model: str
     flags: tuple[str, ...]
@@ -74,7 +74,7 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of the checkout, with a + if tracked files of the product differ from it."""
+    """The commit of the checkout, with a + if tracked files of sharkpack differ from it."""
     head = _git("rev-parse", "--short=12", "HEAD")
     product = ("formats", "templates", "bundler", "runtime_shim", "cli")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", *product)

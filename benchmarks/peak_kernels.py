@@ -1,4 +1,4 @@
-"""Two kernels that do nothing but saturate: one reads memory, one multiplies bytes. Written as the product's are."""
+"""Two kernels that do nothing but saturate: one reads memory, one multiplies bytes. Written as sharkpack's are."""
 
 from sharkpack.templates.kernels.dot import dot16
 from sharkpack.templates.kernels.emitter import I8, I32, Binding, Emitter
@@ -18,7 +18,7 @@ DOT_MACS_PER_ROW = DOT_TILES * DOT_TOKENS * DOT_LOOPS * 256
 
 def streaming_sum(streams: int, prefetch_l2: tuple[int, ...], prefetch_l1: tuple[int, ...]) -> Kernel:
     """Sums of each row of `data`; a row is read as `streams` streams side by side, 4 accumulators each, and asked for
-    each of these numbers of bytes ahead, into the second-level cache and into the first."""
+    at each of these distances in bytes, into the second-level cache and into the first."""
 
     def body(e: Emitter) -> None:
         part = ROW_WORDS // streams
@@ -52,7 +52,7 @@ def streaming_sum(streams: int, prefetch_l2: tuple[int, ...], prefetch_l1: tuple
 
 
 def integer_dots() -> Kernel:
-    """Nothing but the integer product's leaf, of 4-bit codes: DOT_MACS_PER_ROW products a row of `codes`."""
+    """A kernel of integer dot products alone, of 4-bit codes: DOT_MACS_PER_ROW multiply-adds a row of `codes`."""
 
     def body(e: Emitter) -> None:
         vectors = [e.load("codes", ["%group_x", e.index(64 * i)], I8) for i in range(4 * DOT_TILES)]

@@ -1,4 +1,4 @@
-"""What this machine can do at best: bytes read a second, and byte products a second.
+"""The peaks of this machine: bytes read a second, and int8 multiply-adds a second.
 
 Bytes are read where a bundle's weights lie in memory: other memory may be read half as fast again, or slower.
 Run as a process of its own (IREE fixes the number of threads for the whole process); prints JSON.
@@ -18,15 +18,15 @@ from benchmarks.processes import run
 
 DOT_ROWS = 64
 _EVERY_512 = (4096, 3584, 3072, 2560, 2048, 1536, 1024, 512)
-AHEAD = (((), ()), ((), (2048,)), ((), _EVERY_512), ((4096,), ()), ((4096,), (2048, 1024)))
-SHAPES = tuple((streams, *ahead) for streams in (1, 2, 4) for ahead in AHEAD)
-"""(streams, how many bytes ahead they are asked for into the second-level cache, and into the first) of the readers;
+DISTANCES = (((), ()), ((), (2048,)), ((), _EVERY_512), ((4096,), ()), ((4096,), (2048, 1024)))
+SHAPES = tuple((streams, *distances) for streams in (1, 2, 4) for distances in DISTANCES)
+"""(streams, prefetch distances in bytes into the second-level cache, and into the first) of the readers;
 the fastest one's figure is the machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peaks:
-    """One measurement. bandwidth: bytes of that model's weights read a second. macs: products of bytes, added to 32
+    """One measurement. bandwidth: bytes of that model's weights read a second. macs: int8 multiply-adds into 32
     bits, a second."""
 
     model: str

@@ -22,7 +22,7 @@ QUIET_SHARE = 0.1
 
 
 class BenchmarkError(Exception):
-    """What stops a run; the message says what to do about it."""
+    """An error that stops a run; the message says what to do about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +94,9 @@ def _read(found: dict[str, Any]) -> Run:
     )
 
 
-def wait_for_quiet(patience_s: float, *, interval_s: float = 0.3) -> None:
-    """Return when the machine's CPUs are at most a tenth busy over `interval_s`, or when patience is over."""
-    end = time.perf_counter() + patience_s
+def wait_for_quiet(quiet_wait_s: float, *, interval_s: float = 0.3) -> None:
+    """Return when the machine's CPUs are at most a tenth busy over `interval_s`, or when the time is over."""
+    end = time.perf_counter() + quiet_wait_s
     while time.perf_counter() < end:
         busy, started = busy_seconds(), time.perf_counter()
         time.sleep(interval_s)

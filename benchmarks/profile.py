@@ -43,7 +43,7 @@ ELEMENT_BYTES = {"i8": 1, "i64": 8, "f16": 2, "bf16": 2, "f32": 4}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is timed: sequences that are computed together, tokens of each, and how many came before them."""
+    """The call that is timed: sequences that are computed together, tokens of each, and how many came before them."""
 
     tokens: int
     context: int
@@ -172,7 +172,7 @@ def read_line(event: Mapping[str, object], rounds: int, kernels: Mapping[str, Ke
 
 
 def _weight_bytes(kernel: Kernel) -> int:
-    """What a dispatch reads of its own: inputs whose size does not depend on the call; of a table, next to nothing."""
+    """Bytes of weights that a dispatch reads: inputs of a size that no call changes; of a table, next to nothing."""
     if kernel.name.startswith("embedding"):
         return 0
     found = 0

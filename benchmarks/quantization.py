@@ -53,7 +53,7 @@ def main(words: list[str]) -> int:
 
 
 def measure(model: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """By type: the mean divergence without an importance ("plain"), and with the one that is measured."""
+    """The mean divergence by type, without an importance matrix ("plain") and with the one that is measured."""
     text = arguments.text.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         exact = Path(scratch) / "exact.gguf"

@@ -42,13 +42,13 @@ class Result:
         return max(found, default=float("nan"))
 
     def macs(self, threads: int) -> float:
-        """The best products a second that the integer dots reached in this run; nan where not measured."""
+        """The most multiply-adds a second that integer dot products reached in this run; nan where not measured."""
         return max((peak.macs for peak in self.peaks if peak.threads == threads), default=float("nan"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fraction:
-    """How much of what the machine can do one of our medians is. `what`: "bandwidth" or "byte products"."""
+    """One of our medians as a share of the machine's peak. `what`: "bandwidth" or "int8 multiply-adds"."""
 
     model: str
     threads: int
@@ -63,14 +63,14 @@ class Fraction:
 
 
 def fractions(result: Result) -> Iterator[Fraction]:
-    """Of the read bandwidth for decoding one sequence, of the byte products for prefill."""
+    """Shares of the read bandwidth for decoding one sequence, of the int8 multiply-adds for prefill."""
     for found in result.comparisons:
         task, weights = TASKS[found.task], result.weights[found.model]
         if task.kind == "decode":
             what, possible = "bandwidth", result.bandwidth(found.model, found.threads)
             reached = found.ours * weights.bytes_per_token
         elif task.kind == "prefill":
-            what, possible = "byte products", result.macs(found.threads)
+            what, possible = "int8 multiply-adds", result.macs(found.threads)
             reached = found.ours / task.prompt * weights.prefill_macs(task.prompt)
         else:
             continue

@@ -1,4 +1,4 @@
-"""What is measured: pure data, the same for both engines."""
+"""The tasks that are measured: pure data, the same for both engines."""
 
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -1,4 +1,4 @@
-"""How much of a model one token needs: bytes of weights read, and products. The basis of the fractions reported."""
+"""Bytes of weights and multiply-adds that one token needs: the basis of the fractions reported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ HEAD = "output.weight"
 class Weights:
     """bytes_per_token: what one decoded token reads: all parameters, less the embedding table where the head is apart.
 
-    layer_macs: products a prompt token needs in matrices, attention left out. head_macs: those of the output head,
+    layer_macs: multiply-adds a prompt token needs in matmuls, attention left out. head_macs: those of the output head,
     which only the last token of a prompt needs.
     """
 
@@ -20,7 +20,7 @@ class Weights:
     head_macs: int
 
     def prefill_macs(self, tokens: int) -> int:
-        """Products of a whole prompt."""
+        """Multiply-adds of a whole prompt."""
         return tokens * self.layer_macs + self.head_macs
 
 
@@ -43,7 +43,7 @@ def bytes_per_token(sizes: dict[str, int]) -> int:
 
 
 def count_macs(shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
-    """(products of a token in the layers, in the head), from the shapes of a GGUF file's tensors."""
+    """(multiply-adds of a token in the layers, in the head), from the shapes of a GGUF file's tensors."""
     matrices = {name: shape[0] * shape[1] for name, shape in shapes.items() if len(shape) == 2}
     head = matrices.get(HEAD, matrices[EMBEDDING])
     return sum(size for name, size in matrices.items() if name not in (HEAD, EMBEDDING)), head
@@ -58,7 +58,7 @@ def trained_context(model: Path) -> int:
 
 
 def weights_of(model: Path, bundle: Path) -> Weights:
-    """Counted from the GGUF file (products) and from the bundle built of it (bytes)."""
+    """Counted from the GGUF file (multiply-adds) and from the bundle built of it (bytes)."""
     from sharkpack.formats.model_files.gguf import GGUFFile
 
     with GGUFFile.open(model) as file:

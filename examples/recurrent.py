@@ -50,7 +50,7 @@ class Recurrent(torch.nn.Module):
     def hidden(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As docs/custom-programs.md says."""
+        """The model's step; docs/custom-programs.md says what it takes and gives."""
         count, length = tokens.shape
         before = torch.gather(page_ids, 1, ((start_positions - 1).clamp(min=0) // PAGE_SIZE)[:, None])[:, 0]
         state = torch.index_select(cache, 0, before)[:, : GROUPS * CHANNELS]
@@ -80,7 +80,7 @@ class Recurrent(torch.nn.Module):
 
 
 def model() -> CustomModel:
-    """What `sharkpack build examples/recurrent.py:model` asks for."""
+    """The factory for `sharkpack build examples/recurrent.py:model`."""
     module = Recurrent()
     learn(module, TEXT.read_bytes())
     return CustomModel(

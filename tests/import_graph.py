@@ -1,4 +1,4 @@
-"""The imports among the product's files, whenever they happen: at the top, in functions, and for types alone."""
+"""The imports among sharkpack's files, whenever they happen: at the top, in functions, and for types alone."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,8 +11,8 @@ Graph = Mapping[str, frozenset[str]]
 """Module -> the modules that its file imports."""
 
 
-def product_graph() -> Graph:
-    """The graph of all files of the product, a package's `__init__` under the package's name."""
+def sharkpack_graph() -> Graph:
+    """The graph of all files of sharkpack, a package's `__init__` under the package's name."""
     return graph_of({_module_name(path): path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")})
 
 

@@ -1,11 +1,11 @@
-"""What a command line did, and what it has to do where it fails."""
+"""The outcome of a command line, and what it has to be where it fails."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one command line did."""
+    """The outcome of one command line."""
 
     status: int
     out: str

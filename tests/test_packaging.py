@@ -1,4 +1,4 @@
-"""What an installation gets: the wheel's contents, and a command that starts."""
+"""The content of an installation: the wheel's contents, and a command that starts."""
 
 import subprocess
 import sys

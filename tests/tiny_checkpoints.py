@@ -67,7 +67,7 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 def reference_logits(folder: Path, tokens: torch.Tensor) -> torch.Tensor:
-    """What transformers computes from the folder in float32: tokens [N, S] -> [N, S, vocabulary]."""
+    """The logits that transformers computes from the folder in float32: tokens [N, S] -> [N, S, vocabulary]."""
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     )

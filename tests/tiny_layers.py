@@ -1,4 +1,4 @@
-"""What a layer of each architecture holds in a GGUF file, and which hyperparameters only some have: for tiny models."""
+"""The tensors of a layer of each architecture in a GGUF file, and hyperparameters that only some have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ OF_EXPERTS = ("mixtral", "qwen2moe", "qwen3moe")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TinyModel:
-    """What a tiny model is made of. `types` gives single tensors a type of their own, by name; `metadata` adds keys
+    """The description of a tiny model. `types` gives single tensors a type of their own, by name; `metadata` adds keys
     to the file, replaces them, or with None leaves them out. Of `experts` 2 are used, each `expert_ffn` wide."""
 
     architecture: str = "llama"
@@ -37,7 +37,7 @@ class TinyModel:
 
     @property
     def name(self) -> str:
-        """Of its architecture in a file."""
+        """The name of its architecture in a file."""
         return "llama" if self.architecture == "mixtral" else self.architecture
 
 

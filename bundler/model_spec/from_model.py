@@ -1,4 +1,4 @@
-"""The outline of a model that is there, with the digest of all that a trace reads of it."""
+"""The model spec of a model that is there, with the digest of all that a trace reads of it."""
 
 from typing import Any
 

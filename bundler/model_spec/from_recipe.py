@@ -29,7 +29,7 @@ def spec_of_recipe(source: Source, options: ModelOptions, cache: CompileCache | 
         return replace(found, make=lambda: _model(seen, options))
     made = _made(seen, options)
     kept = CachedSpec(outline=made, reads=seen.reads)
-    cache.put(key, kept.to_bytes(), f"outline of a {seen.architecture} model")
+    cache.put(key, kept.to_bytes(), f"model spec of a {seen.architecture} model")
     return made
 
 

@@ -1,4 +1,4 @@
-"""How a command ends."""
+"""The end of a command: one line of error, and its exit status."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a long context costs, as a table."""
+"""The cost of a long context, as a table."""
 
 from benchmarks.context_growth import Growth, table
 

@@ -1,4 +1,4 @@
-"""Which llama.cpp is built, and which programs are taken."""
+"""The choice of the llama.cpp to build, and of its programs."""
 
 from pathlib import Path
 

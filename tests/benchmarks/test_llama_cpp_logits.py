@@ -10,7 +10,7 @@ from benchmarks.processes import BenchmarkError
 
 
 def write(path: Path, tokens: list[int], logits: np.ndarray) -> None:
-    """As llama-perplexity writes one chunk, the odd vocabulary padded."""
+    """Writes one chunk as llama-perplexity does, the odd vocabulary padded."""
     rows, vocabulary = logits.shape
     packed = np.zeros((rows, 2 * ((vocabulary + 1) // 2) + 4), np.uint16)
     lowest = np.maximum(logits.min(1), logits.max(1) - 16)

@@ -68,7 +68,7 @@ def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
 
 
 def ends(pid: int) -> bool:
-    """Whether a process is gone, or only waits to be collected, within a minute."""
+    """Returns whether a process is gone, or only waits to be collected, within a minute."""
     for _ in range(3000):
         try:
             os.kill(pid, 0)

@@ -1,4 +1,4 @@
-"""Where the time of a small model's steps goes."""
+"""The profile of a small model's steps."""
 
 from pathlib import Path
 

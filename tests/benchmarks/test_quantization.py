@@ -1,4 +1,4 @@
-"""What quantising costs, on a tiny model."""
+"""The cost of quantising, on a tiny model."""
 
 from pathlib import Path
 

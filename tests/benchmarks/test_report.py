@@ -51,7 +51,7 @@ def result() -> Result:
 
 def test_fractions_are_of_the_best_peak(result: Result) -> None:
     decode, prefill = fractions(result)
-    assert (decode.what, prefill.what) == ("bandwidth", "byte products")
+    assert (decode.what, prefill.what) == ("bandwidth", "int8 multiply-adds")
     assert decode.value == pytest.approx(0.5)
     assert prefill.reached == pytest.approx(2 * 128.128e6)
 
@@ -86,7 +86,7 @@ def test_a_separate_head_leaves_the_embedding_unread() -> None:
     assert bytes_per_token({"token_embd.weight": 10, "blk": 5, "output.weight": 7}) == 12
 
 
-def test_products_are_those_of_matrices() -> None:
+def test_multiply_adds_are_those_of_matmuls() -> None:
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (50, 8), "a": (4, 8), "norm": (8,)}
     assert count_macs(shapes) == (32, 400)
     assert count_macs({**shapes, "output.weight": (60, 8)}) == (32, 480)

@@ -1,4 +1,4 @@
-"""A function beside other work: its result, or its error, to whoever asks."""
+"""A function beside other work: its result, or its error, for whoever waits for it."""
 
 import threading
 
@@ -15,7 +15,7 @@ def test_it_runs_beside_and_gives_its_result() -> None:
     assert aside.result()[1] != threading.get_ident()
 
 
-def test_its_error_is_raised_to_who_asks() -> None:
+def test_its_error_is_raised_to_who_waits() -> None:
     aside: BackgroundTask[int] = BackgroundTask(lambda: 1 // 0)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):

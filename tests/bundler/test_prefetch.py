@@ -1,4 +1,4 @@
-"""Items made ahead: the same, in the same order, in another thread, and no further than asked for."""
+"""Prefetched items: the same, in the same order, in another thread, and no further than asked for."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def test_the_same_items_in_the_same_order() -> None:
     assert list(prefetch(iter([]), 8)) == []
 
 
-def test_items_are_made_ahead_and_in_one_other_thread() -> None:
+def test_items_are_prefetched_in_one_other_thread() -> None:
     made: list[int] = []
     threads: set[int] = set()
     enough = threading.Event()

@@ -1,4 +1,4 @@
-"""What an export writes beside a program's MLIR says the same of its texts as the factory did."""
+"""The files that an export writes beside a program's MLIR say the same of its texts as the factory did."""
 
 import json
 from pathlib import Path

@@ -77,7 +77,7 @@ def _report(source: Path, output: Path, capfd: pytest.CaptureFixture[str], *opti
 
 
 def _found(report: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether the module was found, and whether the model was traced."""
+    """Returns whether the module was found, and whether the model was traced."""
     (target,) = report["targets"]
     return target["cached"], "trace" in report["step_seconds"]
 
@@ -112,7 +112,7 @@ print(*(name for name in ("torch", "iree.compiler", "iree.turbine", "transformer
 def test_for_another_batch_size_the_model_is_made_after_all(
     tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its outline is found, its code is not."""
+    """Its spec is found, its code is not."""
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd, "--batch-sizes", "2")) == (False, True)
     assert len(list(folder.iterdir())) == 5
 
@@ -131,7 +131,7 @@ def test_another_vocabulary_and_template_take_the_same_code(
 def test_the_same_program_by_other_code_is_found_after_its_trace(
     tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a change of a recipe that leaves the program as it was."""
+    """A change of a recipe may leave the program as it was."""
     monkeypatch.setattr("sharkpack.bundler.compile.cache.keys.code_digest", lambda: "changed")
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd)) == (True, True)
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd)) == (True, False)

@@ -104,7 +104,7 @@ def test_unknown_target(refused: Callable[..., str], tiny_gguf: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX's")
 def test_no_space_left(tiny_gguf: Path, tmp_path: Path) -> None:
-    """Of the bundle: its code is in the compile cache already."""
+    """The source of the bundle: its code is in the compile cache already."""
     command = ["build", tiny_gguf, "-o", tmp_path / "tiny.shark", "--batch-sizes", "1", "--quiet"]
     assert build(tiny_gguf, "-o", tmp_path / "tiny.shark", "--batch-sizes", "1") == 0
     (tmp_path / "tiny.shark").unlink()

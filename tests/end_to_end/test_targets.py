@@ -62,7 +62,7 @@ def test_one_weight_file_serves_both(bundle: Path) -> None:
 
 
 def test_the_other_targets_compile_and_run_where_they_can(tmp_path: Path) -> None:
-    """A whole program for each, one of its products with codes: test_matmul has the others."""
+    """A whole program for each, one of its matmuls with codes: test_matmul has the others."""
     targets = ("x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "aarch64", "aarch64-dotprod", "aarch64-i8mm")
     types = {"blk.0.ffn_down.weight": "Q4_0"}
     source = write_tiny_gguf(tmp_path / "tiny.gguf", quantization="F32", layers=1, types=types)

@@ -124,7 +124,7 @@ def test_the_program_computes_what_the_recipe_says(name: str, tmp_path: Path) ->
 
 
 def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:
-    """What decoding has to give, by prefills of the whole text."""
+    """The tokens that decoding has to give, by prefills of the whole text."""
     for _ in range(count):
         tokens = [*tokens, int(engine.logits(tokens).argmax())]
     return tokens[-count:] if count else []

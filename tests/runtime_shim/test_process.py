@@ -1,4 +1,4 @@
-"""What can only be seen from outside: imports, memory, time, and how the interpreter ends."""
+"""The runtime as seen from outside: imports, memory, time, and how the interpreter ends."""
 
 import subprocess
 import sys
@@ -73,7 +73,7 @@ def large_bundle(large_code: bytes, tmp_path_factory: pytest.TempPathFactory) ->
     return ToyBundle(code=large_code, ballast=LARGE).write(tmp_path_factory.mktemp("large") / "large.shark")
 
 
-def test_weights_that_the_code_asks_for_have_to_be_there(large_code: bytes, tmp_path: Path) -> None:
+def test_weights_that_the_code_requires_have_to_be_there(large_code: bytes, tmp_path: Path) -> None:
     path = ToyBundle(code=large_code).write(tmp_path / "toy.shark")
     with pytest.raises(SharkpackError, match="no parameter found in index with key 'ballast'"):
         Engine.open(path)

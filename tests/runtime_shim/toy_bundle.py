@@ -37,7 +37,7 @@ TOY_SIGNATURE = toy_signature()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToyBundle:
-    """What goes into a toy bundle; tests change what they are about."""
+    """The content of a toy bundle; tests change what they are about."""
 
     code: bytes
     signature: Signature = TOY_SIGNATURE
@@ -65,7 +65,7 @@ class ToyBundle:
         return path
 
     def manifest(self, targets: tuple[TargetInfo, ...]) -> Manifest:
-        """What the bundle says of itself, without its members."""
+        """The manifest of the bundle, without its members."""
         return Manifest(
             format=Format(),
             model=ModelInfo(

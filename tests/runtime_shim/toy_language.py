@@ -1,4 +1,4 @@
-"""What the toy says: its words, and what comes after any of them.
+"""The toy's language: its words, and what comes after any of them.
 
 Each position's cell in the cache holds its token; the next token is table[sum(token * (position + 1)) mod V], where
 `table` is a parameter. So a wrong page, position, length, chunk, padding row or lost cache gives another token.
@@ -19,7 +19,7 @@ CHAT_TEMPLATE = "{% for message in messages %}<turn>{{ message['content'] }}{% e
 
 
 def next_token(tokens: Sequence[int]) -> int:
-    """What the toy says after `tokens`."""
+    """The token that the toy says after `tokens`."""
     return int(TABLE[sum(token * (position + 1) for position, token in enumerate(tokens)) % VOCABULARY])
 
 

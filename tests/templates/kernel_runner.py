@@ -31,7 +31,7 @@ def isas_here() -> list[Isa]:
 
 
 def unlike_isas_here() -> list[Isa]:
-    """The least and the best of them: enough where integer products, look-ups and halves are not what is tested."""
+    """The least and the best of them: enough where integer dot products, look-ups and halves are not what is tested."""
     found = isas_here()[1:] or [PORTABLE]
     return list(dict.fromkeys([found[0], found[-1]]))
 

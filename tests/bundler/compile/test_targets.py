@@ -1,4 +1,4 @@
-"""Targets: what each asks of a CPU, which one `host` is, and what is said of names that are none."""
+"""Targets: what each requires of a CPU, which one `host` is, and what is said of names that are none."""
 
 import pytest
 
@@ -21,8 +21,8 @@ def test_each_is_filed_under_its_name() -> None:
     assert all(name == target.id for name, target in TARGETS.items())
 
 
-def test_levels_ask_for_more_and_are_preferred_in_that_order() -> None:
-    """The psABI's levels; each target's kernels use nothing that it does not ask for."""
+def test_levels_require_more_and_are_preferred_in_that_order() -> None:
+    """The psABI's levels; each target's kernels use nothing that it does not require."""
     assert V2 < V3 < V4 < VNNI
     assert frozenset({"avx512vnni"}) == VNNI - V4
     assert frozenset({"avxvnni"}) == V3_VNNI - V3
@@ -37,7 +37,7 @@ def test_levels_ask_for_more_and_are_preferred_in_that_order() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_kernels_use_nothing_that_the_target_does_not_ask_for(target: Target) -> None:
+def test_kernels_use_nothing_that_the_target_does_not_require(target: Target) -> None:
     assert isinstance(target.lowering, Cpu)
     isa, features = target.lowering.isa, frozenset(target.cpu_features)
     needed = {"x86_64": {16: "ssse3", 32: "avx2", 64: "avx512bw"}, "aarch64": {16: "neon"}}

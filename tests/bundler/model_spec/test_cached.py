@@ -1,4 +1,4 @@
-"""Outlines as bytes: what is written is read again, equal arrays once; what is no outline is none, never an error."""
+"""Model specs as bytes: what is written is read again, equal arrays once; what is no spec is none, never an error."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ WEIGHTS: list[Weight] = [
     VectorWeight(name="bias", size=64, row_order=ORDER),
     TableWeight(name="rope", values=np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)),
 ]
-KEPT = CachedSpec(
+CACHED = CachedSpec(
     outline=ModelSpec(
         vocab_size=320, cache_layout=LAYOUT, weights={weight.name: weight for weight in WEIGHTS}, state="a" * 64
     ),
@@ -30,13 +30,13 @@ KEPT = CachedSpec(
 
 
 def test_what_is_written_is_read_again() -> None:
-    found = CachedSpec.from_bytes(KEPT.to_bytes())
+    found = CachedSpec.from_bytes(CACHED.to_bytes())
     assert found is not None
     outline = found.outline
     assert (outline.vocab_size, outline.cache_layout, outline.state) == (320, LAYOUT, "a" * 64)
     assert outline.make is None
     assert list(outline.weights) == [weight.name for weight in WEIGHTS]
-    assert found.reads == KEPT.reads
+    assert found.reads == CACHED.reads
     for weight in WEIGHTS:
         read = outline.weights[weight.name]
         assert type(read) is type(weight)
@@ -50,14 +50,14 @@ def test_what_is_written_is_read_again() -> None:
     part = outline.weights["k"]
     assert isinstance(part, PackedWeight)
     assert (part.tensor, part.first_row) == ("qkv", 64)
-    assert found.to_bytes() == KEPT.to_bytes()
+    assert found.to_bytes() == CACHED.to_bytes()
 
 
 def test_equal_arrays_are_written_once() -> None:
-    assert len(json.loads(KEPT.to_bytes())["arrays"]) == 2
+    assert len(json.loads(CACHED.to_bytes())["arrays"]) == 2
 
 
-DOCUMENT: dict[str, Any] = json.loads(KEPT.to_bytes())
+DOCUMENT: dict[str, Any] = json.loads(CACHED.to_bytes())
 CHANGES: tuple[dict[str, Any], ...] = (
     {"arrays": []},
     {"arrays": [["<i8", [64], "AAAA"], ["<f4", [3, 4], "!"]]},
@@ -77,10 +77,10 @@ CHANGES: tuple[dict[str, Any], ...] = (
         b"\xff\xfe",
         b"[]",
         b"null",
-        KEPT.to_bytes()[:-1],
+        CACHED.to_bytes()[:-1],
         *(json.dumps(DOCUMENT | change).encode() for change in CHANGES),
         *(json.dumps({key: value for key, value in DOCUMENT.items() if key != left}).encode() for left in DOCUMENT),
     ],
 )
-def test_what_is_no_outline_is_none(data: bytes) -> None:
+def test_what_is_no_spec_is_none(data: bytes) -> None:
     assert CachedSpec.from_bytes(data) is None

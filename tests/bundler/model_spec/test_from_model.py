@@ -30,7 +30,7 @@ def make_model(tmp_path: Path) -> MakeModel:
     return make
 
 
-def test_what_an_outline_has(make_model: MakeModel) -> None:
+def test_what_a_model_spec_has(make_model: MakeModel) -> None:
     model = make_model()
     outline = spec_of_model(model)
     assert (outline.vocab_size, outline.cache_layout) == (model.vocab_size, model.cache_layout)

@@ -1,4 +1,4 @@
-"""Outlines in the compile cache: found for a source that a recipe makes the same of, and for no other."""
+"""Specs in the compile cache: found for a source that a recipe makes the same of, and for no other."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.tiny_models import write_tiny_gguf
 OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16")
 FACTORS = "rope_freqs.weight"
 
-MakeOutline = Callable[..., tuple[ModelSpec, bool]]
+MakeSpec = Callable[..., tuple[ModelSpec, bool]]
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def cache(tmp_path: Path) -> CompileCache:
 
 
 @pytest.fixture
-def outline(tmp_path: Path, cache: CompileCache, monkeypatch: pytest.MonkeyPatch) -> MakeOutline:
-    """The outline of a tiny model and whether it was found; arguments as for `write_tiny_gguf`, and what to change."""
+def spec(tmp_path: Path, cache: CompileCache, monkeypatch: pytest.MonkeyPatch) -> MakeSpec:
+    """The spec of a tiny model and whether it was found; arguments as for `write_tiny_gguf`, and what to change."""
 
     def make(
         architecture: str = "llama",
@@ -53,18 +53,18 @@ def outline(tmp_path: Path, cache: CompileCache, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_is_found_is_what_would_be_made(outline: MakeOutline, cache: CompileCache, architecture: str) -> None:
-    made, found = outline(architecture)
+def test_what_is_found_is_what_would_be_made(spec: MakeSpec, cache: CompileCache, architecture: str) -> None:
+    made, found = spec(architecture)
     assert not found
-    again, found = outline(architecture)
+    again, found = spec(architecture)
     assert found
     assert (again.vocab_size, again.cache_layout, again.state) == (made.vocab_size, made.cache_layout, made.state)
     assert list(again.weights) == list(made.weights)
     (entry,) = cache.entries()
-    assert entry.about == f"outline of a {architecture} model"
+    assert entry.about == f"model spec of a {architecture} model"
 
 
-def test_a_found_outline_leads_to_its_model(tmp_path: Path, cache: CompileCache) -> None:
+def test_a_found_spec_leads_to_its_model(tmp_path: Path, cache: CompileCache) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
     with open_source(str(path)) as source:
         made = spec_of_recipe(source, OPTIONS, cache)
@@ -76,10 +76,10 @@ def test_a_found_outline_leads_to_its_model(tmp_path: Path, cache: CompileCache)
         assert list(model.weights) == list(found.weights)
 
 
-def test_texts_weights_and_vocabulary_do_not_matter(outline: MakeOutline) -> None:
+def test_texts_weights_and_vocabulary_do_not_matter(spec: MakeSpec) -> None:
     texts = {"general.name": "Other", "tokenizer.chat_template": "{{ messages }}", "tokenizer.ggml.eos_token_id": 0}
-    outline()
-    assert outline(seed=1, metadata=texts | {"general.license": "mit"})[1]
+    spec()
+    assert spec(seed=1, metadata=texts | {"general.license": "mit"})[1]
 
 
 @pytest.mark.parametrize(
@@ -101,58 +101,58 @@ def test_texts_weights_and_vocabulary_do_not_matter(outline: MakeOutline) -> Non
     ],
     ids=str,
 )
-def test_what_a_recipe_can_read_matters(outline: MakeOutline, overrides: dict[str, Any]) -> None:
-    outline()
-    assert not outline(**overrides)[1]
-    assert outline()[1]
+def test_what_a_recipe_can_read_matters(spec: MakeSpec, overrides: dict[str, Any]) -> None:
+    spec()
+    assert not spec(**overrides)[1]
+    assert spec()[1]
 
 
-def test_the_content_of_tensors_that_a_recipe_reads_matters(outline: MakeOutline) -> None:
+def test_the_content_of_tensors_that_a_recipe_reads_matters(spec: MakeSpec) -> None:
     def other_factors(source: SourceModel) -> SourceModel:
         values = np.full(source.tensor(FACTORS).shape, 3, np.float32).view(np.uint8)
         return replace(
             source, tensors={**source.tensors, FACTORS: replace(source.tensor(FACTORS), read=lambda: values)}
         )
 
-    made, _ = outline(rope_factors=True)
-    assert outline(rope_factors=True)[1]
-    changed, found = outline(rope_factors=True, change=other_factors)
+    made, _ = spec(rope_factors=True)
+    assert spec(rope_factors=True)[1]
+    changed, found = spec(rope_factors=True, change=other_factors)
     assert not found
     assert changed.state != made.state
-    assert outline(rope_factors=True, change=other_factors)[1]
+    assert spec(rope_factors=True, change=other_factors)[1]
 
 
-def test_the_code_matters(outline: MakeOutline, monkeypatch: pytest.MonkeyPatch) -> None:
-    outline()
+def test_the_code_matters(spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec()
     monkeypatch.setattr(keys, "code_digest", lambda: "other")
-    assert not outline()[1]
+    assert not spec()[1]
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", None], ids=str)
-def test_a_damaged_entry_is_made_anew(outline: MakeOutline, cache: CompileCache, content: bytes | None) -> None:
-    outline()
+def test_a_damaged_entry_is_made_anew(spec: MakeSpec, cache: CompileCache, content: bytes | None) -> None:
+    spec()
     (entry,) = cache.entries()
     path = cache.folder / entry.key
     whole = path.read_bytes()
-    if content is None:  # sound, by its digest, and no outline
+    if content is None:  # sound, by its digest, and no spec
         cache.put(entry.key, b'{"weights": 1}', "")
     else:
         path.write_bytes(content)
-    assert not outline()[1]
+    assert not spec()[1]
     assert path.read_bytes() == whole
     assert cache.problem is None
 
 
-def test_what_a_recipe_refuses_is_not_kept(outline: MakeOutline, cache: CompileCache) -> None:
+def test_what_a_recipe_refuses_is_not_kept(spec: MakeSpec, cache: CompileCache) -> None:
     for _ in range(2):
         with pytest.raises(SharkpackError, match=r"hyperparameter 'llama\.unheard_of' = 1 is not known"):
-            outline(metadata={"llama.unheard_of": 1})
+            spec(metadata={"llama.unheard_of": 1})
     assert cache.entries() == []
 
 
 def test_with_a_compiler_of_the_users_own_nothing_is_kept(
-    outline: MakeOutline, cache: CompileCache, monkeypatch: pytest.MonkeyPatch
+    spec: MakeSpec, cache: CompileCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IREE_TOOL_PATH", "/opt/compiler")
-    assert [outline()[1] for _ in range(2)] == [False, False]
+    assert [spec()[1] for _ in range(2)] == [False, False]
     assert cache.entries() == []

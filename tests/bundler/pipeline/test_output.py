@@ -1,4 +1,4 @@
-"""Where a build goes, and one sentence for each place where it cannot."""
+"""The place where a build goes, and one sentence for each place where it cannot."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is said of types whose weights grow, and that nothing is said of others."""
+"""Notes on types whose weights grow when packed, and none on others."""
 
 import pytest
 

@@ -34,7 +34,7 @@ def write_model(folder: Path, name: str) -> Path:
 
 
 def quantized_source(source: SourceModel, options: QuantizeOptions) -> QuantizedSource:
-    """`source` as the options ask for it; nobody sees the progress of a measurement."""
+    """`source` quantised as the options say; nobody sees the progress of a measurement."""
     return plan_quantization(source, options).apply(SilentProgress().step)
 
 

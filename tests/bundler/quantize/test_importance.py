@@ -41,7 +41,7 @@ class Steps:
 
 
 def _means_of_transformers(folder: Path, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-    """By the name of a linear layer's weight, the mean square of each of its inputs."""
+    """The mean square of each input of a linear layer, by the name of its weight."""
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     ).eval()

@@ -1,4 +1,4 @@
-"""Which type each tensor gets, against what llama-quantize gave the same models."""
+"""The type that each tensor gets, against what llama-quantize gave the same models."""
 
 import json
 from pathlib import Path

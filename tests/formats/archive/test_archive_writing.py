@@ -1,4 +1,4 @@
-"""How writing an archive fails: in a sentence, and without a trace on the disk."""
+"""Failures of writing an archive: in a sentence, and without a trace on the disk."""
 
 import errno
 import hashlib
@@ -163,7 +163,7 @@ def test_a_member_may_be_compressed_before(tmp_path: Path) -> None:
 
 
 def test_digests_are_those_of_all_pieces(tmp_path: Path) -> None:
-    """Of more than wait to be hashed, the last of them too."""
+    """The last of more members than wait to be hashed is hashed too."""
     pieces = [bytes([i]) * 100_000 for i in range(40)]
     with ArchiveWriter(tmp_path / "x.shark") as archive:
         with archive.open_member("a", 4_000_000) as out:

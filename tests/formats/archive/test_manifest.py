@@ -94,7 +94,7 @@ def test_schema_is_valid_and_accepts_the_sample() -> None:
 
 @pytest.mark.parametrize("path", PLACES, ids=str)
 def test_schema_and_code_agree(path: Path) -> None:
-    """What the schema refuses the code refuses; where the schema allows a value, only rules across values may not."""
+    """The code refuses what the schema refuses; where the schema allows a value, only rules across values may not."""
     for values in (without(path), *(changed(path, wrong) for wrong in WRONG)):
         if not VALIDATOR.is_valid(values):
             assert not accepted(values), values

@@ -1,4 +1,4 @@
-"""What a process left half-written is removed once the process is gone, and never before."""
+"""Files that a process left half-written are removed once the process is gone, and never before."""
 
 import signal
 import subprocess

@@ -15,7 +15,7 @@ from tests.formats.gguf_bytes import build, entry, key_value, string
 
 @pytest.fixture
 def refusal(tmp_path: Path) -> Callable[[bytes], str]:
-    """What opening these bytes is refused with, without the path."""
+    """The message that refuses these bytes, without the path."""
 
     def refuse(data: bytes) -> str:
         path = tmp_path / "model.gguf"

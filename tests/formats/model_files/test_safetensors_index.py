@@ -22,7 +22,7 @@ def build(header: Any, data: bytes = b"") -> bytes:
 
 @pytest.fixture
 def refusal(tmp_path: Path) -> Callable[[bytes], str]:
-    """What reading these bytes is refused with, without the path."""
+    """The message that refuses these bytes, without the path."""
 
     def refuse(data: bytes) -> str:
         path = tmp_path / "model.safetensors"

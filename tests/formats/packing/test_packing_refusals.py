@@ -1,4 +1,4 @@
-"""What cannot be packed, and what cannot be unpacked, is refused with the sizes that do not fit."""
+"""A matrix that cannot be packed, and bytes that cannot be unpacked, are refused with the sizes that do not fit."""
 
 import numpy as np
 import pytest

@@ -128,7 +128,7 @@ def test_vectors_and_unaligned_read_only_bytes_are_read() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_codes_stand_for_is_a_byte_above_the_zero_point(name: str) -> None:
-    """So kernels can sum products of unsigned bytes and take the zero point off afterwards."""
+    """So kernels can sum dot products of unsigned bytes and take the zero point off afterwards."""
     quant = QUANT_TYPES[name]
     if quant.values is not None:
         lifted = [value + (quant.zero_point or 0) for value in quant.values]

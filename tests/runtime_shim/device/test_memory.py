@@ -1,4 +1,4 @@
-"""Which part of a range gets huge pages, as Linux reports it."""
+"""The part of a range that gets huge pages, as Linux reports it."""
 
 import mmap
 import re

@@ -62,7 +62,7 @@ def test_bad_requests(engine: Engine, arguments: dict[str, object], message: str
     [(CONTEXT, f"or ask for a longer context, up to {CONTEXT}$"), (CONTEXT + 1, "or build the bundle with a longer")],
 )
 def test_a_prompt_for_a_longer_context(toy_bundle: Path, tokens: int, advice: str) -> None:
-    """What to do depends on whether the bundle has the room that the engine did not ask for."""
+    """The advice depends on whether the bundle has the room that the engine did not request."""
     with Engine.open(toy_bundle, threads=1, context=CONTEXT - 1) as engine, pytest.raises(SharkpackError, match=advice):
         engine.generate([1] * tokens)
 

@@ -20,7 +20,7 @@ def engine(open_fake: OpenFake) -> Engine:
 
 
 class DefectError(Exception):
-    """What a defect of a sampler, a constraint or a detokenizer would raise."""
+    """An error as a defect of a sampler, a constraint or a detokenizer would raise."""
 
 
 def _break_sampler(generation: Generation) -> None:

@@ -19,7 +19,7 @@ def _frequencies(sampling: Sampling, logits: Logits = LOGITS, draws: int = 20_00
     return np.bincount(tokens, minlength=len(logits)) / draws
 
 
-def test_greedy_takes_the_likeliest_and_the_first_of_equals() -> None:
+def test_greedy_takes_the_argmax_and_the_first_of_equals() -> None:
     assert Sampler(Sampling()).choose(LOGITS, []) == 0
     assert Sampler(Sampling()).choose(np.zeros(5, np.float32), []) == 0
 
@@ -64,7 +64,7 @@ def test_the_nucleus_is_the_same_with_many_tokens() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-37, 1e-5])
-def test_next_to_no_temperature_takes_the_likeliest(temperature: float) -> None:
+def test_next_to_no_temperature_takes_the_argmax(temperature: float) -> None:
     logits = np.array([-1e9, 2.0, 2.5, -math.inf], np.float32)
     sampler = Sampler(Sampling(temperature=temperature, seed=0))
     assert {sampler.choose(logits, []) for _ in range(20)} == {2}

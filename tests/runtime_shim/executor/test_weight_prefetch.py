@@ -17,7 +17,7 @@ BALLAST = 24 << 20
 
 
 def _archive(*files: dict[str, tuple[int, int]]) -> Archive:
-    """As much of an archive as `weight_ranges` reads: parameter files, each a name -> (offset, size)."""
+    """The part of an archive that `weight_ranges` reads: parameter files, each a name -> (offset, size)."""
     parameters = tuple(SimpleNamespace(path=str(i)) for i in range(len(files)))
     found: Any = SimpleNamespace(
         manifest=SimpleNamespace(parameters=parameters), parameter_index=lambda path: files[int(path)]

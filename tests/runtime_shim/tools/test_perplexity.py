@@ -57,7 +57,7 @@ def test_windows_overlap(toy_bundle: Path, bos: bool, monkeypatch: pytest.Monkey
 
 
 def _log_probabilities(engine: Engine, ids: list[int], first: int) -> np.ndarray:
-    """Of each token from `first` on, by the softmax of all logits in float64."""
+    """Log-probabilities from `first` on, by the softmax of all logits in float64."""
     logits = engine.all_logits(ids)[:-1].astype(np.float64)
     logits -= logits.max(1, keepdims=True)
     logits -= np.log(np.exp(logits).sum(1, keepdims=True))

@@ -61,7 +61,7 @@ def test_every_recipe_is_among_them(folder: Path) -> None:
 
 
 def test_no_window_is_another_model(folder: Path) -> None:
-    """What the windows of Mistral and Phi-3 hide is seen without them: the test above would notice."""
+    """Without windows, Mistral and Phi-3 see what the windows hide: the test above would notice."""
     for name in ("mistral", "phi3"):
         _, wanted = _reference(folder, name)
         written = write_architecture(folder / f"{name} without", name)
@@ -103,7 +103,7 @@ def test_weights_of_experts_as_the_config_says(folder: Path, name: str, normalis
 
 
 def test_default_precision_is_close(folder: Path) -> None:
-    """8-bit activations and a float16 cache leave float weights' products as they are: what is off is the cache."""
+    """8-bit activations and a float16 cache leave float weights' matmuls as they are: what is off is the cache."""
     for name in ("olmo2", "stablelm", "mixtral"):
         _, wanted = _reference(folder, name)
         with open_source(str(folder / name)) as source:

@@ -93,7 +93,7 @@ def test_portions_do_not_matter(folder: Path, architecture: str, activations: Li
 @pytest.mark.supports("architecture")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_batch_is_its_sequences_alone(folder: Path, architecture: str) -> None:
-    """Of different lengths, padded to the longer in prefill; a decode step each; one more while the other rests."""
+    """Sequences of different lengths, padded in prefill; a decode step each; one more while the other rests."""
     with _source(folder, architecture) as source:
         model = load(source, options("f32"))
     alone = [Running(model).in_chunks(TOKENS[0], [30, 1, 1]), Running(model).in_chunks(TOKENS[1], [11, 1])]
@@ -151,7 +151,7 @@ def _reference(source: SourceModel, *, divisors: Tensor | None = None, **scaling
 
 
 def _config(source: SourceModel) -> dict[str, Any]:
-    """What transformers' configs of all these architectures have."""
+    """The keys that transformers' configs of all these architectures have."""
     heads = source.integer("attention.head_count")
     return {
         "hidden_size": source.integer("embedding_length"),

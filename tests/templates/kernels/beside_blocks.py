@@ -9,7 +9,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def check_beside_blocks(codes: npt.NDArray[np.int8], scales: Floats) -> None:
-    """Of codes [rows, k] and scales [rows, k/32, 8]: the sums are those of the codes, and -LIFT * d is exact."""
+    """Checks codes [rows, k] and scales [rows, k/32, 8]: the sums are those of the codes, and -LIFT * d is exact."""
     assert scales.shape == (len(codes), codes.shape[1] // 32, SIZE)
     d = scales[..., SCALE : SCALE + 2]
     sums = codes.reshape(*d.shape, 16).astype(np.float64).sum(-1) * d

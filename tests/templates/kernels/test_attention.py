@@ -70,7 +70,7 @@ def _runner(isa: Isa) -> KernelRunner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class StepCase:
     """The arguments of one call, which of its rows are real, and what those must give."""
 
     q: torch.Tensor
@@ -81,14 +81,14 @@ class Step:
 
 
 @cache
-def _step(case: Case, name: str) -> Step:
+def _step(case: Case, name: str) -> StepCase:
     starts, lens, each, positions = STEPS[name]
     random = torch.Generator().manual_seed(len(name))
     where, filled, keys, values = fill(case, starts, lens, positions // case.page_size, random)
     q = torch.randn(len(starts) * each, case.heads * case.key, generator=random)
     wanted = dense(case, q.double().numpy(), starts, lens, each, keys, values)
     real = [n * each + t for n in range(len(starts)) for t in range(lens[n] - starts[n])]
-    return Step(q=q, where=where, filled=filled, real=real, wanted=wanted[real])
+    return StepCase(q=q, where=where, filled=filled, real=real, wanted=wanted[real])
 
 
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)

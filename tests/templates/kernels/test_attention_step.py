@@ -28,7 +28,7 @@ EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step(Case):
+class StepCase(Case):
     """rope: dimensions of a head that are rotated. norms: of the heads of q and k."""
 
     rope: int
@@ -64,15 +64,15 @@ class Step(Case):
 # windows of less than a part, of some parts, and of more than all of them; heads rotated whole and in part; more heads
 # than the stack has room for.
 CASES = [
-    Step(dtype="f32", page_size=16, kv_heads=1, group=2, key=256, value=256, window=0, rope=256, norms=True),
-    Step(dtype="f16", page_size=32, kv_heads=3, group=3, key=64, value=64, window=0, rope=64),
-    Step(dtype="i8", page_size=64, kv_heads=2, group=7, key=256, value=256, window=0, rope=64, softcap=2.5),
-    Step(dtype="f32", page_size=128, kv_heads=1, group=9, key=128, value=128, window=1000, rope=32, norms=True),
-    Step(dtype="f32", page_size=32, kv_heads=2, group=1, key=256, value=256, window=40, rope=128),
-    Step(dtype="f16", page_size=16, kv_heads=1, group=4, key=256, value=256, window=300, rope=256, norms=True),
-    Step(dtype="i8", page_size=16, kv_heads=2, group=3, key=32, value=48, window=33, rope=32),
-    Step(dtype="f16", page_size=32, kv_heads=1, group=12, key=256, value=256, window=0, rope=256),
-    Step(dtype="f16", page_size=64, kv_heads=1, group=7, key=64, value=32, window=0, rope=32, softcap=1.5),
+    StepCase(dtype="f32", page_size=16, kv_heads=1, group=2, key=256, value=256, window=0, rope=256, norms=True),
+    StepCase(dtype="f16", page_size=32, kv_heads=3, group=3, key=64, value=64, window=0, rope=64),
+    StepCase(dtype="i8", page_size=64, kv_heads=2, group=7, key=256, value=256, window=0, rope=64, softcap=2.5),
+    StepCase(dtype="f32", page_size=128, kv_heads=1, group=9, key=128, value=128, window=1000, rope=32, norms=True),
+    StepCase(dtype="f32", page_size=32, kv_heads=2, group=1, key=256, value=256, window=40, rope=128),
+    StepCase(dtype="f16", page_size=16, kv_heads=1, group=4, key=256, value=256, window=300, rope=256, norms=True),
+    StepCase(dtype="i8", page_size=16, kv_heads=2, group=3, key=32, value=48, window=33, rope=32),
+    StepCase(dtype="f16", page_size=32, kv_heads=1, group=12, key=256, value=256, window=0, rope=256),
+    StepCase(dtype="f16", page_size=64, kv_heads=1, group=7, key=64, value=32, window=0, rope=32, softcap=1.5),
 ]
 # Two sequences a call: nothing but the first token, both sides of each border, more than the parts there are.
 LENGTHS = [(1, 128), (127, 129), (255, 256), (257, 511), (512, 513), (385, 1), (1023, 1025), (1024, 130), (1500, 2300)]
@@ -84,8 +84,8 @@ def _runner(isa: Isa, device: str = "local-sync") -> KernelRunner:
 
 
 @cache
-def _arguments(case: Step, starts: tuple[int, ...], lengths: tuple[int, ...]) -> tuple[torch.Tensor | None, ...]:
-    """Of one step of sequences, as the operator takes them; what the newest positions hold is not what they shall."""
+def _arguments(case: StepCase, starts: tuple[int, ...], lengths: tuple[int, ...]) -> tuple[torch.Tensor | None, ...]:
+    """The operator's inputs for one step of sequences; the newest positions hold other values than they shall."""
     random, rows = torch.Generator().manual_seed(sum(lengths)), len(lengths)
     where, filled, _, _ = fill(case, list(starts), list(lengths), -(-max(lengths) // case.page_size), random)
     widths = case.heads * case.key, case.kv_heads * case.key, case.kv_heads * case.value
@@ -98,14 +98,14 @@ def _arguments(case: Step, starts: tuple[int, ...], lengths: tuple[int, ...]) ->
 
 
 def _run(
-    case: Step, arguments: tuple[torch.Tensor | None, ...], run: KernelRunner, kernel: Kernel
+    case: StepCase, arguments: tuple[torch.Tensor | None, ...], run: KernelRunner, kernel: Kernel
 ) -> list[NDArray[np.float32]]:
     """parts, cache and what attention gives."""
     given = [each.clone() for each in arguments if each is not None]
     return run(kernel, 1, *given)
 
 
-def _newest(case: Step, cache: torch.Tensor, arguments: tuple[torch.Tensor | None, ...]) -> list[torch.Tensor]:
+def _newest(case: StepCase, cache: torch.Tensor, arguments: tuple[torch.Tensor | None, ...]) -> list[torch.Tensor]:
     """Keys and values [length, kv_heads, head_dim] of each sequence in turn, of layer 1."""
     page_ids, _, lengths = arguments[6:9]
     assert page_ids is not None
@@ -114,8 +114,8 @@ def _newest(case: Step, cache: torch.Tensor, arguments: tuple[torch.Tensor | Non
     return [part for n, length in enumerate(lengths) for part in paged.read(1, page_ids[n], int(length))]
 
 
-def _wanted(case: Step, after: torch.Tensor, arguments: tuple[torch.Tensor | None, ...]) -> NDArray[np.float64]:
-    """By a dense softmax in float64 over the cache as the kernel left it."""
+def _wanted(case: StepCase, after: torch.Tensor, arguments: tuple[torch.Tensor | None, ...]) -> NDArray[np.float64]:
+    """Attention by a dense softmax in float64 over the cache as the kernel left it."""
     q, k, v, angles, q_norm, _, *where, _, filled = arguments
     assert q is not None
     if q_norm is not None:
@@ -129,7 +129,7 @@ def _wanted(case: Step, after: torch.Tensor, arguments: tuple[torch.Tensor | Non
 
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kernel.name)
-def test_every_length(case: Step, isa: Isa) -> None:
+def test_every_length(case: StepCase, isa: Isa) -> None:
     for lengths in LENGTHS:
         arguments = _arguments(case, tuple(length - 1 for length in lengths), lengths)
         parts, after, y = _run(case, arguments, _runner(isa), case.kernel)
@@ -150,7 +150,7 @@ def test_every_length(case: Step, isa: Isa) -> None:
 
 
 @pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.kernel.name)
-def test_it_makes_no_difference_who_ends_last(case: Step) -> None:
+def test_it_makes_no_difference_who_ends_last(case: StepCase) -> None:
     """Threads end in any order; sums are made in that of the parts."""
     arguments = _arguments(case, (1499, 2299), (1500, 2300))
     once = _run(case, arguments, _runner(BEST), case.kernel)[2]
@@ -168,7 +168,7 @@ def test_quantised_by_whoever_ends_last() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kernel.name)
-def test_padding_is_written_to_page_0(case: Step) -> None:
+def test_padding_is_written_to_page_0(case: StepCase) -> None:
     """A row past its sequence's end, even past the page table, leaves the pages alone and gives finite numbers."""
     arguments = _arguments(case, (5, 5000), (6, 17))
     _, after, y = _run(case, arguments, _runner(BEST), case.kernel)
@@ -183,7 +183,7 @@ def test_padding_is_written_to_page_0(case: Step) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kernel.name)
-def test_the_first_page_is_asked_for_before_any_is_read(case: Step) -> None:
+def test_the_first_page_is_asked_for_before_any_is_read(case: StepCase) -> None:
     """Nothing is read before it that could ask: its keys into the first-level cache, its values into the second."""
     text = case.kernel.render(BEST)
     before = text[: text.index("vector.load %cache")]

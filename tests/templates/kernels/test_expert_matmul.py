@@ -44,7 +44,7 @@ def _kernel(layout: str, activations: str, n: int, k: int, each_choice: bool) ->
 
 
 def _arguments(x: torch.Tensor, activations: str) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """What the kernel takes for x, and what that stands for."""
+    """The kernel's arguments for x, and the values they stand for."""
     if activations == "float32":
         return [x], x
     codes, scales = quantize(x)[:2]
@@ -89,7 +89,7 @@ def test_the_cases_cover_what_can_differ() -> None:
 
 
 def test_experts_that_are_not_chosen_are_not_read() -> None:
-    """Their streams hold NaN scales, which any product would show."""
+    """Their streams hold NaN scales, which any use would show."""
     isa, n, k = unlike_isas_here()[-1], 32, 64
     kernel = _kernel("q8_0", "int8", n, k, False)
     matrix = random_matrix("q8_0", EXPERTS * n, k)

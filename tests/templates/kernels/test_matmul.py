@@ -1,4 +1,4 @@
-"""The product kernels of every layout, activation precision and instruction set, against float64 products."""
+"""The matmul kernels of every layout, activation precision and instruction set, against float64 matmuls."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -65,7 +65,7 @@ def _cases() -> list[Case]:
 
 
 def _form(layout: PackedLayout) -> PackedLayout:
-    """Of layouts with tables: what is left without the numbers, and how they are scaled. Of others all but the name."""
+    """The layout without its name; of one with tables, without its numbers and how they are scaled."""
     if layout.values is None:
         return replace(layout, name="")
     return replace(layout, name="", values=(), zero_point=0, unit=1.0, sub_block=32, scale_type="none")
@@ -94,7 +94,7 @@ def _cases_of(isa: Isa) -> list[Case]:
 
 
 def _codes_of(layout: PackedLayout) -> tuple[object, ...]:
-    """How codes become bytes; of codes that are the bytes, also how they are scaled. Sizes of bytes: see test_dot."""
+    """The way codes become bytes; of codes that are bytes, also how they are scaled. Sizes of bytes: see test_dot."""
     if layout.kind == "float":
         return (layout.name,)
     table = layout.values is not None
@@ -123,7 +123,7 @@ def _activations(case: Case, x: torch.Tensor) -> tuple[list[torch.Tensor], NDArr
     ("case", "isa"),
     [pytest.param(case, isa, id=f"{isa.name}-{case.kernel.name}") for isa in isas_here() for case in _cases_of(isa)],
 )
-def test_product(case: Case, isa: Isa) -> None:
+def test_matmul(case: Case, isa: Isa) -> None:
     matrix, random = case.matrix, torch.Generator().manual_seed(0)
     for rows in ROWS:
         arguments, x = _activations(case, torch.randn(rows, case.k, generator=random))
@@ -204,7 +204,7 @@ JOINT: tuple[tuple[str, Activations, int, bool], ...] = (
 
 
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
-def test_products_in_one_kernel_are_each_the_same(isa: Isa) -> None:
+def test_matmuls_in_one_kernel_are_each_the_same(isa: Isa) -> None:
     k, random = 256, torch.Generator().manual_seed(2)
     parts = tuple(
         JoinedMatmul(n=n, k=k, layout=layout, activations=level, bias=bias, suffix=f"_{i}")

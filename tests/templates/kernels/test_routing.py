@@ -14,7 +14,7 @@ CASES = [(8, 2, True), (16, 1, False), (60, 4, False), (128, 8, True), (3, 3, Tr
 
 
 @pytest.mark.parametrize("isa", unlike_isas_here(), ids=lambda isa: isa.name)
-def test_the_likeliest_experts_and_their_weights(isa: Isa) -> None:
+def test_the_top_k_experts_and_their_weights(isa: Isa) -> None:
     kernels = {case: route(case[0], case[1], normalise=case[2]) for case in CASES}
     runner = KernelRunner(list(kernels.values()), isa)
     for (experts, top_k, normalise), kernel in kernels.items():

@@ -1,4 +1,4 @@
-"""How workgroups share the row tiles of a weight."""
+"""The shares of workgroups in the row tiles of a weight."""
 
 from sharkpack.formats.packing import LAYOUTS, packed_nbytes
 from sharkpack.templates.kernels.row_tiles import MOST_TILES, STREAMS, RowTiles
@@ -32,7 +32,7 @@ def test_a_narrow_weight_is_not_many_tiles_of_a_workgroup() -> None:
 
 
 def test_the_halves_of_a_block_are_one_workgroup_s() -> None:
-    """Of two weights read together there is one stream of tiles, and a workgroup takes whole units of neighbours."""
+    """Two weights read together are one stream of tiles, and a workgroup takes whole units of neighbours."""
     for n in (32, 96, 160, 1536, 4864, 8960):
         for unit in (2, 4):
             tiles = RowTiles(n, 2 * packed_nbytes(LAYOUTS["q4_1"], (n, 896)), weights=2, unit=unit)

@@ -1,4 +1,4 @@
-"""Streams of weights: which loads ask for what is ahead, and that a compiled kernel keeps their order."""
+"""Streams of weights: which loads prefetch, and that a compiled kernel keeps their order."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def _kinds(e: Emitter) -> list[str]:
     return [found[0] for line in e.lines if (found := re.findall(r"memref.prefetch|vector.load|llvm.inline_asm", line))]
 
 
-def test_the_load_of_a_line_s_first_byte_asks_before_it_loads() -> None:
+def test_the_load_of_a_line_s_first_byte_prefetches_before_it_loads() -> None:
     e = _emitter()
     stream = Stream("w", "%at", prefetched="%at")
     for offset, nbytes in ((0, 8), (8, 56), (64, 32), (96, 64)):
@@ -46,7 +46,7 @@ def test_what_is_asked_for_moves_with_the_stream() -> None:
     assert [line.split(" = ")[1].split(",")[0] for line in e.lines] == ["arith.addi %at", "arith.addi %ahead"]
 
 
-def test_only_the_first_of_many_tokens_asks_and_once() -> None:
+def test_only_the_first_of_many_tokens_prefetches_and_once() -> None:
     e = _emitter(AVX512_VNNI)
     Stream("w", "%at").prefetch_once(e, range(3), "%token")
     assert "arith.cmpi eq, %token, %origin" in e.lines[0]
@@ -55,7 +55,7 @@ def test_only_the_first_of_many_tokens_asks_and_once() -> None:
 
 
 def _touches(isa: Isa) -> int:
-    """How often each line is asked for by a single token's products."""
+    """The number of prefetches of each line by a single token's matmuls."""
     return len(isa.prefetch_l2) + len(isa.prefetch_l1)
 
 
@@ -75,7 +75,7 @@ def _assembly(kernel: Kernel, folder: Path) -> list[str]:
     return [line.strip() for line in found.read_text().splitlines() if line.startswith("\t")]
 
 
-def test_the_compiler_leaves_each_load_behind_what_it_asks_for(tmp_path: Path) -> None:
+def test_the_compiler_leaves_each_load_behind_its_prefetch(tmp_path: Path) -> None:
     """The loop of one token has 34 lines; were their loads moved before all prefetches, long runs of those would stand
     behind them."""
     lines = _assembly(matmul(32, 896, "q8_0", "int8", bias=False, residual=False), tmp_path)
@@ -90,7 +90,7 @@ def test_the_compiler_leaves_each_load_behind_what_it_asks_for(tmp_path: Path) -
 
 
 def test_the_activations_of_several_tokens_are_loaded_once_for_two_tiles(tmp_path: Path) -> None:
-    """The products of a single token have a load each; there are few of those."""
+    """The matmuls of a single token have a load each; there are few of those."""
     lines = _assembly(matmul(32, 896, "q8_0", "int8", bias=False, residual=False), tmp_path)
     dots = [line for line in lines if line.startswith("vpdpbusd")]
     loads = [line for line in dots if "{1to16}" in line]

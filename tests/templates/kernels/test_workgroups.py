@@ -1,4 +1,4 @@
-"""How long a dispatch takes that IREE's workers share out, and the sizes of workgroups that end it soonest."""
+"""The time of a dispatch that IREE's workers share out, and the sizes of workgroups that end it soonest."""
 
 import numpy as np
 import pytest

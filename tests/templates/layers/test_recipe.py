@@ -1,4 +1,4 @@
-"""What a recipe refuses of a source, to the word: each message names the tensor or key and what was expected."""
+"""The refusals of a recipe, to the word: each message names the tensor or key and what was expected."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,7 +158,7 @@ def _table(model: CausalModel) -> np.ndarray:
 
 
 def test_the_last_rows_of_a_prefill_and_of_a_step() -> None:
-    """Of two sequences padded to four tokens, the row of each one's last; of a step, whose rows those are, all."""
+    """The row of each sequence's last token, of two padded to four; all rows of a step, which are those."""
     x, starts = torch.arange(8.0)[:, None], torch.tensor([10, 0])
     tokens = torch.zeros(2, 4, dtype=torch.int64)
     assert last_rows(x, tokens, starts, torch.tensor([12, 4])).flatten().tolist() == [1, 7]

@@ -128,7 +128,7 @@ def test_no_scaling_and_factors_of_a_tensor() -> None:
 
 
 def test_yarn_interpolates_low_frequencies_only() -> None:
-    """As llama.cpp's rope_yarn has it: the ramp over dimension pairs, from beta_fast to beta_slow rotations."""
+    """The ramp of llama.cpp's rope_yarn over dimension pairs, from beta_fast to beta_slow rotations."""
     source = FakeSource(
         {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 32768}
     )

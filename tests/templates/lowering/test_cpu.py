@@ -82,13 +82,13 @@ def test_remainders_serve_who_wants_none() -> None:
 
 
 def test_a_second_form_is_made_where_it_is_first_taken() -> None:
-    """As a mixture's router and experts take theirs."""
+    """A norm as a mixture's router and experts take theirs."""
     found = lowered(norm("%h", X), matmul("%y", H, rounding="exact"), matmul("%z", H))
     assert found == ["rms_norm_float32", "matmul_q8_0_float32_n64", "rms_norm_int8", "matmul_q8_0_int8_n64"]
 
 
 def test_rows_that_no_kernel_quantises_are_quantised_once() -> None:
-    """What the function is given, what text makes, and a norm that adds a residual."""
+    """Inputs of the function, values that text makes, and a norm that adds a residual."""
     assert lowered(matmul("%y", X), matmul("%z", X)) == ["quantize", "matmul_q8_0_int8_n64", "matmul_q8_0_int8_n64"]
     assert lowered(matmul("%y", X), matmul("%z", X, rounding="fine"))[0] == "quantize_int16"
     added = call("rms_norm", "%h", x=X, weight=Value("%norm", (DIM,), "f32"), residual=f32("%r"), epsilon=1e-5)

@@ -1,4 +1,4 @@
-"""What the operators mean, and how activations are rounded where kernels are followed."""
+"""The meaning of the operators, and how activations are rounded where kernels are followed."""
 
 from collections.abc import Callable
 from typing import Any

@@ -45,7 +45,7 @@ def test_sequences_keep_apart_and_padding_goes_to_page_zero() -> None:
 
 
 def test_a_quantised_cache_is_off_by_half_a_step_at_most() -> None:
-    """Of a key, each 16 or 32 dimensions have a step; of a value, all together. Zeros stay zeros."""
+    """Each 16 or 32 dimensions of a key have a step, and all of a value together. Zeros stay zeros."""
     random = torch.Generator().manual_seed(3)
     k, v = torch.randn(20, HEADS, 96, generator=random), torch.randn(20, HEADS, 32, generator=random)
     k[:, :, 64:] *= 100

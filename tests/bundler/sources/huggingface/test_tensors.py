@@ -1,4 +1,4 @@
-"""What is done to stored tensors on their way to a recipe: scales of 8-bit floats, stacks of experts, transforms."""
+"""Changes of stored tensors on their way to a recipe: scales of 8-bit floats, stacks of experts, transforms."""
 
 import hashlib
 from collections.abc import Callable
