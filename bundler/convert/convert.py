@@ -15,7 +15,8 @@ from sharkpack.bundler.pipeline.output import OutputPath
 from sharkpack.bundler.pipeline.prepare import prepare
 from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance, Progress
-from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.output_file import OutputFile
 from sharkpack.formats.model_files.gguf_writer import plan_gguf

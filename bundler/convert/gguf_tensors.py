@@ -1,13 +1,13 @@
 """A source's tensors as GGUF files have them: vectors in float32, heads rotated the way ggml rotates them."""
 
 import math
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor, TensorDescription
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor, TensorDescription, TensorMadeByRows, float32_bytes
 from sharkpack.formats.model_files.gguf_writer import TensorSpec
 from sharkpack.formats.packing import RowOrder
 from sharkpack.formats.quant import dequantize
@@ -18,10 +18,73 @@ ROTATING_NEIGHBOURS = frozenset({"llama", "granite", "granitemoe"})
 _ROTATED = {"attn_q": "head_count", "attn_k": "head_count_kv"}
 
 
+@dataclass(frozen=True, slots=True)
+class Float32Tensor(TensorMadeByRows):
+    """`tensor` in float32."""
+
+    tensor: SourceTensor = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.tensor.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    @property
+    def type_name(self) -> str:
+        return "F32"
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * math.prod(self.shape)
+
+    def rows(self, index: slice | RowOrder) -> Bytes:
+        raw = self.tensor.rows(index)
+        return float32_bytes(dequantize(self.tensor.type_name, raw.reshape(-1), (len(raw), self.shape[-1])))
+
+    def release(self) -> None:
+        self.tensor.release()
+
+
+@dataclass(frozen=True, slots=True)
+class ReorderedTensor(TensorMadeByRows):
+    """`tensor` with its rows, or the elements of a vector, in another order."""
+
+    tensor: SourceTensor = field(repr=False)
+    order: RowOrder = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.tensor.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    @property
+    def type_name(self) -> str:
+        return self.tensor.type_name
+
+    @property
+    def nbytes(self) -> int:
+        return self.tensor.nbytes
+
+    def rows(self, index: slice | RowOrder) -> Bytes:
+        if len(self.shape) > 1:
+            return self.tensor.rows(self.order[index])
+        elements = self.tensor.read().reshape(len(self.order), -1)[self.order]
+        return elements.reshape(1, -1)[index]
+
+    def release(self) -> None:
+        self.tensor.release()
+
+
 def gguf_tensors(source: SourceModel) -> list[SourceTensor]:
     """Every tensor of `source`, in its order."""
     reorders = not source.ggml_row_order and source.architecture in ROTATING_NEIGHBOURS
-    tensors = [_in_float32(tensor) if _is_small(tensor) else tensor for tensor in source.tensors.values()]
+    tensors = [Float32Tensor(tensor) if _is_small(tensor) else tensor for tensor in source.tensors.values()]
     return [_rotated(tensor, source) if reorders else tensor for tensor in tensors]
 
 
@@ -38,21 +101,6 @@ def _is_small(tensor: TensorDescription) -> bool:
     return tensor.type_name in ("F16", "BF16") and (len(tensor.shape) == 1 or "_gate_inp" in tensor.name)
 
 
-def _in_float32(tensor: SourceTensor) -> SourceTensor:
-    def read_rows(index: slice | RowOrder) -> Bytes:
-        raw = tensor.rows(index)
-        values = dequantize(tensor.type_name, raw.reshape(-1), (len(raw), tensor.shape[-1]))
-        return np.ascontiguousarray(values, "<f4").view(np.uint8)
-
-    return replace(
-        tensor,
-        type_name="F32",
-        nbytes=4 * math.prod(tensor.shape),
-        read=lambda: read_rows(slice(None)).reshape(-1),
-        read_rows=read_rows,
-    )
-
-
 def _rotated(tensor: SourceTensor, source: SourceModel) -> SourceTensor:
     """The rows (or the elements of a bias) of q and k in ggml's order."""
     part = tensor.name.split(".")[-2]
@@ -62,19 +110,7 @@ def _rotated(tensor: SourceTensor, source: SourceModel) -> SourceTensor:
     heads = source.integer(f"attention.{_ROTATED[part]}", heads)
     size = tensor.shape[0] // heads
     order = halves_to_neighbours(heads, size, source.integer("rope.dimension_count", size))
-    if len(tensor.shape) == 1:
-        values = partial(_elements, tensor, order)
-        return replace(tensor, read=values, read_rows=lambda index: values().reshape(1, -1)[index])
-    rows = partial(_rows, tensor, order)
-    return replace(tensor, read=lambda: rows(slice(None)).reshape(-1), read_rows=rows)
-
-
-def _rows(tensor: SourceTensor, order: RowOrder, index: slice | RowOrder) -> Bytes:
-    return tensor.rows(order[index])
-
-
-def _elements(tensor: SourceTensor, order: RowOrder) -> Bytes:
-    return tensor.read().reshape(len(order), -1)[order].reshape(-1)
+    return ReorderedTensor(tensor, order)
 
 
 def halves_to_neighbours(heads: int, head_dim: int, rope_dim: int) -> NDArray[np.int64]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sharkpack.bundler.model_spec import ModelSpec
 from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan, Writable, write_tensors
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
 from sharkpack.formats.quant import dequantize

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sharkpack.bundler.sources.model import SourceTensor
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.packing import RowOrder
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.quant.block import Floats

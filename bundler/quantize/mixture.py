@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.quantize import QUANTIZERS
 
 FLOAT_TYPES = ("F32", "F16", "BF16")

@@ -1,32 +1,19 @@
 """A source model seen through a quantisation: the same tensors in other types, made row by row as they are read."""
 
 import math
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from functools import partial
-from itertools import pairwise
-
-import numpy as np
 
 from sharkpack.bundler.progress import StartStep
-from sharkpack.bundler.quantize.float_rows import float_rows
 from sharkpack.bundler.quantize.mixture import FLOAT_TYPES, SCHEMES, Scheme, choose_types, describe_types
 from sharkpack.bundler.quantize.options import QuantizeOptions
-from sharkpack.bundler.quantize.planned_tensor import PlannedTensor
-from sharkpack.bundler.quantize.report import QuantizationReport, TensorError, squares_of
-from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor
+from sharkpack.bundler.quantize.quantized_tensor import PlannedTensor, QuantizedTensor
+from sharkpack.bundler.quantize.report import QuantizationReport, TensorError
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.imatrix import ImportanceMatrix, read_imatrix
-from sharkpack.formats.packing import RowOrder
-from sharkpack.formats.quant import dequantize
-from sharkpack.formats.quant.block import Bytes, Floats
-from sharkpack.formats.quantize import quantize, quantizer
-
-_CHUNK_ELEMENTS = 1 << 18
-_workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="quantize")
-"""numpy lets other threads run while it works on a chunk. None is started before there is one."""
+from sharkpack.formats.quant.block import Floats
 
 Importance = Mapping[str, Floats]
 """By tensor name, the mean square of each input, float32 [experts * columns]; a tensor without one is not weighed."""
@@ -150,52 +137,9 @@ def _checked_imatrix(matrix: ImportanceMatrix, source: SourceModel) -> Importanc
     return matrix
 
 
-def _quantized(tensor: SourceTensor, type_name: str, means: Floats | None, errors: list[TensorError]) -> SourceTensor:
-    """`tensor` in another type, made as it is read; its error is added to `errors`."""
-    error = TensorError(name=tensor.name, shape=tensor.shape, before=tensor.type_name, after=type_name)
-    errors.append(error)
-    read_rows = partial(_quantized_rows, tensor, type_name, means, error)
-    return replace(
-        tensor,
-        type_name=type_name,
-        nbytes=PlannedTensor(tensor, type_name).nbytes,
-        read=lambda: read_rows(slice(None)).reshape(-1),
-        read_rows=read_rows,
-    )
-
-
-def _quantized_rows(
-    tensor: SourceTensor, type_name: str, importance: Floats | None, error: TensorError, index: slice | RowOrder
-) -> Bytes:
-    """Those rows of `tensor` in the other type, uint8 [rows, row bytes]; float32 are only a few of them at a time.
-
-    The importance is float32 [experts * columns], of a tensor [experts, rows, columns] or [rows, columns].
-    """
-    columns, count = tensor.shape[-1], math.prod(tensor.shape[:-1])
-    numbers = np.arange(count)[index]
-    made = np.empty((len(numbers), quantizer(type_name).row_bytes(columns)), np.uint8)
-    weighed = importance is not None and quantizer(type_name).weigh is not None
-    means = importance.reshape(-1, columns) if importance is not None and weighed else None
-    error.weighed = means is not None
-    each = count // (1 if means is None else len(means))
-
-    def make(chunk: slice) -> tuple[float, float]:
-        values = float_rows(tensor, numbers[chunk])
-        weights = None if means is None else means[numbers[chunk.start] // each]
-        try:
-            made[chunk] = quantize(type_name, values, weights)
-        except SharkpackError as problem:
-            raise SharkpackError(f"tensor '{tensor.name}': {problem}") from problem
-        return squares_of(values, dequantize(type_name, made[chunk].reshape(-1), values.shape))
-
-    for squares in _workers.map(make, _chunks(numbers // each, max(_CHUNK_ELEMENTS // columns, 1))):
-        error.add(squares)
-    return made
-
-
-def _chunks(experts: RowOrder, step: int) -> list[slice]:
-    """Ranges of at most `step` rows of one expert each."""
-    borders = [0, *(np.flatnonzero(np.diff(experts)) + 1).tolist(), len(experts)]
-    return [
-        slice(start, min(start + step, end)) for first, end in pairwise(borders) for start in range(first, end, step)
-    ]
+def _quantized(
+    tensor: SourceTensor, type_name: str, importance: Floats | None, errors: list[TensorError]
+) -> QuantizedTensor:
+    """Its error is added to `errors`."""
+    errors.append(TensorError(name=tensor.name, shape=tensor.shape, before=tensor.type_name, after=type_name))
+    return QuantizedTensor(tensor=tensor, type_name=type_name, importance=importance, error=errors[-1])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sharkpack.bundler.quantize.float_rows import float_rows
 from sharkpack.bundler.quantize.inputs import Inputs
-from sharkpack.bundler.sources.model import SourceTensor
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.packing import RowOrder
 from sharkpack.templates.layers.expert_block import ExpertLinear
 from sharkpack.templates.layers.modules import Embedding, Linear

@@ -12,7 +12,8 @@ from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.sources.fetch import is_remote, locate
 from sharkpack.bundler.sources.gguf_source import open_gguf
 from sharkpack.bundler.sources.huggingface import open_checkpoint
-from sharkpack.bundler.sources.model import SourceDescription, SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceDescription, SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.gguf_parts import close_parts, open_parts
 from sharkpack.bundler.sources.metadata import Metadata
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor, StoredTensor
 from sharkpack.bundler.sources.tokenizer_source import read_tokenizer_source
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.ggml_types import FILE_TYPES
@@ -74,11 +75,11 @@ def _quantization(metadata: Metadata, files: tuple[GGUFFile, ...]) -> str:
 
 
 def _tensor(file: GGUFFile, tensor: GGUFTensor) -> SourceTensor:
-    return SourceTensor(
+    return StoredTensor(
         name=tensor.name,
         shape=tensor.shape,
         type_name=tensor.type_name,
         nbytes=tensor.nbytes,
-        read=partial(file.raw, tensor.name),
-        release=partial(file.release, tensor.name),
+        file=file,
+        stored_name=tensor.name,
     )

@@ -1,64 +1,23 @@
 """Source models as the builder sees them: hyperparameters, lazy tensors, a vocabulary, and where it came from."""
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Self, TypeVar
 
 from sharkpack.bundler.sources.metadata import REQUIRED, Metadata, Required
 from sharkpack.bundler.sources.program_description import ProgramDescription
+from sharkpack.bundler.sources.tensors import SourceTensor, TensorDescription
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.formats.packing import ReadRows, RowOrder
 
 _D = TypeVar("_D")
 
 _BLOCK = 16 << 20
 """Bytes hashed at once: after each, a thread that runs Python beside has to give way, which takes both of them time."""
-
-
-class TensorDescription(Protocol):
-    """Protocol for a tensor of a described model; `shape` is row-major, `type_name` a GGML type such as "Q4_1"."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def type_name(self) -> str: ...
-    @property
-    def nbytes(self) -> int: ...
-    def read(self) -> npt.NDArray[np.uint8]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceTensor:
-    """One tensor, not yet read. `shape` is row-major (rows, columns); `type_name` is a GGML type such as "Q4_1".
-
-    `read()` gives the stored bytes as a read-only 1-D uint8 view; `release()` lets their memory go after use.
-    `read_rows`, where `read` would make the whole tensor in memory, makes some of its rows alone; see `rows`.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    type_name: str
-    nbytes: int
-    read: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
-    release: Callable[[], None] = field(repr=False)
-    read_rows: ReadRows | None = field(default=None, repr=False)
-
-    def rows(self, index: slice | RowOrder) -> npt.NDArray[np.uint8]:
-        """uint8 [rows, row bytes]: those that `index` picks, of a matrix whose columns are the last dimension."""
-        if self.read_rows is not None:
-            return self.read_rows(index)
-        return self.read().reshape(math.prod(self.shape[:-1]), -1)[index]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

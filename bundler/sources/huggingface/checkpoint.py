@@ -11,10 +11,11 @@ from sharkpack.bundler.sources.huggingface.license import read_license
 from sharkpack.bundler.sources.huggingface.maps import MAPS
 from sharkpack.bundler.sources.huggingface.scales import declared_block
 from sharkpack.bundler.sources.huggingface.shards import Shards, open_shards
-from sharkpack.bundler.sources.huggingface.tensors import computed_tensor, source_tensors, stored_name
+from sharkpack.bundler.sources.huggingface.tensors import source_tensors, stored_name
 from sharkpack.bundler.sources.json_file import read_json
 from sharkpack.bundler.sources.metadata import Metadata
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.tensors import ComputedTensor, SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.formats.errors import SharkpackError
 
@@ -64,7 +65,7 @@ def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards
     tied = config.boolean("tie_word_embeddings")
     sizes, derived = hyperparameters(config, how), how.derive(config)
     tensors = source_tensors(shards, how, declared_block(config), tied=tied)
-    tensors |= {name: computed_tensor(name, values) for name, values in derived.tensors.items()}
+    tensors |= {name: ComputedTensor(name=name, values=values) for name, values in derived.tensors.items()}
     rows = _vocabulary_rows(config, tensors, tied=tied)
     values, name = {**sizes, **derived.values}, folder.resolve().name
     return SourceModel(

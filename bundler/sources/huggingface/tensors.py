@@ -3,16 +3,15 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
 from sharkpack.bundler.sources.huggingface.derived import Floats
-from sharkpack.bundler.sources.huggingface.scales import Block, is_scale, scale_of
+from sharkpack.bundler.sources.huggingface.scales import Block, Scale, is_scale, scale_of
 from sharkpack.bundler.sources.huggingface.shards import Shards
-from sharkpack.bundler.sources.model import SourceTensor
+from sharkpack.bundler.sources.tensors import SourceTensor, StoredTensor, TensorMadeByRows, float32_bytes
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
 from sharkpack.formats.model_files.safetensors_index import SafetensorsTensor
@@ -37,6 +36,75 @@ class _Part:
     transform: Callable[[Floats], Floats] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformedTensor(TensorMadeByRows):
+    """float32 of a stored tensor: 8-bit floats by their scale, and what `transform` makes of rows."""
+
+    name: str
+    stored: SafetensorsTensor
+    file: SafetensorsFile = field(repr=False)
+    scale: Scale | None = field(repr=False)
+    transform: Callable[[Floats], Floats] | None = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored.shape
+
+    @property
+    def type_name(self) -> str:
+        return "F32"
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * math.prod(self.shape)
+
+    def rows(self, index: slice | RowOrder) -> Bytes:
+        height = math.prod(self.shape[:-1])
+        raw = self.file.raw(self.stored.name).reshape(height, -1)[index]
+        if self.scale is None:
+            values = float_values(self.stored.dtype, raw)
+        else:
+            scales = self.scale.spread(np.arange(height)[index], self.shape[1])
+            values = float8_values(self.stored.dtype, raw) * scales
+        return float32_bytes(values if self.transform is None else self.transform(values))
+
+    def release(self) -> None:
+        self.file.release(self.stored.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackedTensor(TensorMadeByRows):
+    """Several tensors of one shape and type as one, with a dimension before theirs: a mixture's experts."""
+
+    name: str
+    tensors: tuple[SourceTensor, ...] = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.tensors), *self.tensors[0].shape)
+
+    @property
+    def type_name(self) -> str:
+        return self.tensors[0].type_name
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def rows(self, index: slice | RowOrder) -> Bytes:
+        height = math.prod(self.shape[1:-1])
+        picked = np.arange(height * len(self.tensors))[index]
+        rows = np.empty((len(picked), self.tensors[0].nbytes // height), np.uint8)
+        for number in np.unique(picked // height):
+            here = picked // height == number
+            rows[here] = self.tensors[number].rows(picked[here] - number * height)
+        return rows
+
+    def release(self) -> None:
+        for tensor in self.tensors:
+            tensor.release()
+
+
 def source_tensors(shards: Shards, how: CheckpointMap, block: Block | None, *, tied: bool) -> dict[str, SourceTensor]:
     """Every tensor by its GGUF name. `tied`: a stored output head is a copy of the embeddings, and is left out.
 
@@ -49,12 +117,6 @@ def source_tensors(shards: Shards, how: CheckpointMap, block: Block | None, *, t
         if part is not None and not (tied and part.target == "output.weight"):
             stacks[part.target].append(part)
     return {target: _stack(target, parts, shards, block) for target, parts in stacks.items()}
-
-
-def computed_tensor(name: str, values: Floats) -> SourceTensor:
-    """A float32 tensor that no file has."""
-    rows = values.reshape(math.prod(values.shape[:-1]), -1)
-    return _float32(name, values.shape, rows.__getitem__, lambda: None)
 
 
 def stored_name(how: CheckpointMap, name: str) -> str:
@@ -109,79 +171,24 @@ def _stack(target: str, parts: list[_Part], shards: Shards, block: Block | None)
             raise SharkpackError(f"of the tensors like '{first.name}', number {number} is missing")
         if (part.stored.shape, part.stored.dtype) != (first.shape, first.dtype):
             raise SharkpackError(f"tensors '{part.stored.name}' and '{first.name}' differ in shape or dtype")
-    return _concatenated(target, [_tensor(target, part, shards, block) for part in parts])
-
-
-def _concatenated(target: str, each: list[SourceTensor]) -> SourceTensor:
-    height = math.prod(each[0].shape[:-1])
-
-    def read_rows(index: slice | RowOrder) -> Bytes:
-        picked = np.arange(height * len(each))[index]
-        rows = np.empty((len(picked), each[0].nbytes // height), np.uint8)
-        for number in np.unique(picked // height):
-            here = picked // height == number
-            rows[here] = each[number].rows(picked[here] - number * height)
-        return rows
-
-    def release() -> None:
-        for tensor in each:
-            tensor.release()
-
-    return SourceTensor(
-        name=target,
-        shape=(len(each), *each[0].shape),
-        type_name=each[0].type_name,
-        nbytes=sum(tensor.nbytes for tensor in each),
-        read=lambda: read_rows(slice(None)).reshape(-1),
-        read_rows=read_rows,
-        release=release,
-    )
+    return StackedTensor(name=target, tensors=tuple(_tensor(target, part, shards, block) for part in parts))
 
 
 def _tensor(target: str, part: _Part, shards: Shards, block: Block | None) -> SourceTensor:
     stored = part.stored
-    raw, release = partial(part.file.raw, stored.name), partial(part.file.release, stored.name)
     if not stored.nbytes:
         raise SharkpackError(f"tensor '{stored.name}' of shape {list(stored.shape)} is empty")
     if stored.dtype in PLAIN and part.transform is None:
-        return SourceTensor(
-            name=target, shape=stored.shape, type_name=stored.dtype, nbytes=stored.nbytes, read=raw, release=release
+        return StoredTensor(
+            name=target,
+            shape=stored.shape,
+            type_name=stored.dtype,
+            nbytes=stored.nbytes,
+            file=part.file,
+            stored_name=stored.name,
         )
-    return _float32(target, stored.shape, _values(part, shards, block), release)
-
-
-def _values(part: _Part, shards: Shards, block: Block | None) -> Callable[[slice | RowOrder], Floats]:
-    """Computes float32 rows of a stored tensor that is not taken as it is."""
-    stored, transform = part.stored, part.transform
     if stored.dtype not in (*PLAIN, *FLOAT8):
         supported = ", ".join((*PLAIN, *FLOAT8))
         raise SharkpackError(f"tensor '{stored.name}' has dtype {stored.dtype}; supported: {supported}")
     scale = scale_of(stored, shards.places, block) if stored.dtype in FLOAT8 else None
-    height = math.prod(stored.shape[:-1])
-
-    def rows(index: slice | RowOrder) -> Floats:
-        raw = part.file.raw(stored.name).reshape(height, -1)[index]
-        if scale is None:
-            values = float_values(stored.dtype, raw)
-        else:
-            values = float8_values(stored.dtype, raw) * scale.spread(np.arange(height)[index], stored.shape[1])
-        return values if transform is None else transform(values)
-
-    return rows
-
-
-def _float32(
-    name: str, shape: tuple[int, ...], values: Callable[[slice | RowOrder], Floats], release: Callable[[], None]
-) -> SourceTensor:
-    def read_rows(index: slice | RowOrder) -> Bytes:
-        return np.ascontiguousarray(values(index), "<f4").view(np.uint8)
-
-    return SourceTensor(
-        name=name,
-        shape=shape,
-        type_name="F32",
-        nbytes=4 * math.prod(shape),
-        read=lambda: read_rows(slice(None)).reshape(-1),
-        read_rows=read_rows,
-        release=release,
-    )
+    return TransformedTensor(name=target, stored=stored, file=part.file, scale=scale, transform=part.transform)

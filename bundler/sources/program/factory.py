@@ -1,8 +1,10 @@
 """`program.py:factory` as a source model: runs the file that the user named, and takes what its factory returns."""
 
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,44 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.program.custom_model import CustomModel, LanguageModel
 from sharkpack.bundler.sources.program.program_source import program_source
 from sharkpack.bundler.sources.program_description import check_description
+from sharkpack.bundler.sources.tensors import SourceTensor, TensorMadeByRows
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.one_line import one_line
+from sharkpack.formats.packing import RowOrder
 
 TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32"}
 """What parameters and buffers may be, by the names that parameter files have for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleTensor(TensorMadeByRows):
+    """A parameter or buffer of a module, which keeps it in memory."""
+
+    name: str
+    tensor: torch.Tensor = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+    @property
+    def type_name(self) -> str:
+        return TYPES[self.tensor.dtype]
+
+    @property
+    def nbytes(self) -> int:
+        return self.tensor.nbytes
+
+    def rows(self, index: slice | RowOrder) -> NDArray[np.uint8]:
+        values: NDArray[np.uint8] = self.tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return values.reshape(math.prod(self.shape[:-1]), -1)[index]
+
+    def release(self) -> None:
+        """It is the module's."""
 
 
 def open_custom(path: Path, factory: str | None) -> SourceModel:
@@ -86,16 +117,4 @@ def _tensor(path: Path, name: str, tensor: torch.Tensor) -> SourceTensor:
             f"{path}: parameter '{name}' is {kind} {list(tensor.shape)} on {tensor.device}; expected "
             f"{', '.join(str(each).removeprefix('torch.') for each in TYPES)} on the CPU, with a dimension at least"
         )
-    return SourceTensor(
-        name=name,
-        shape=tuple(tensor.shape),
-        type_name=TYPES[tensor.dtype],
-        nbytes=tensor.nbytes,
-        read=partial(_bytes, tensor),
-        release=lambda: None,
-    )
-
-
-def _bytes(tensor: torch.Tensor) -> NDArray[np.uint8]:
-    values: NDArray[np.uint8] = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return values
+    return ModuleTensor(name=name, tensor=tensor)

@@ -4,20 +4,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sharkpack.bundler.compile.program import PARAMETER_SCOPE
-from sharkpack.bundler.sources.model import SourceTensor
 from sharkpack.bundler.sources.program.mlir_program import MlirText, Parameter
+from sharkpack.bundler.sources.tensors import SourceTensor, StoredTensor, TensorFile
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.mapped_file import MappedFile
 from sharkpack.formats.model_files.irpa import read_irpa_index, read_irpa_notes
 from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
 from sharkpack.formats.model_files.tensor_note import read_note
+from sharkpack.formats.quant.block import Bytes
 
 ELEMENTS = {
     "f32": ("F32", 4),
@@ -39,8 +36,7 @@ class _Stored:
     """A tensor in a file; type and shape where the file says them."""
 
     nbytes: int
-    read: Callable[[], NDArray[np.uint8]]
-    release: Callable[[], None]
+    file: TensorFile
     type: tuple[str, tuple[int, ...]] | None
 
 
@@ -97,14 +93,26 @@ def _tensor(path: Path, program: Path, parameter: Parameter, stored: Mapping[str
             f"{path}: parameter '{name}' has {found.nbytes} bytes{kind}; expected {nbytes}, as it is {wanted} in "
             f"{program.name}"
         )
-    return SourceTensor(
-        name=name, shape=shape, type_name=type_name, nbytes=nbytes, read=found.read, release=found.release
-    )
+    return StoredTensor(name=name, shape=shape, type_name=type_name, nbytes=nbytes, file=found.file, stored_name=name)
 
 
 def _near(name: str, stored: Mapping[str, _Stored]) -> str:
     near = get_close_matches(name, stored, 1)
     return f"did you mean '{near[0]}'?" if near else f"the file has {', '.join(list(stored)[:4]) or 'no tensors'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _IrpaFile:
+    """A mapped archive as a TensorFile; places are offsets and bytes."""
+
+    file: MappedFile
+    places: Mapping[str, tuple[int, int]]
+
+    def raw(self, name: str) -> Bytes:
+        return self.file.view(*self.places[name])
+
+    def release(self, name: str) -> None:
+        self.file.release(*self.places[name])
 
 
 def _read_irpa(path: Path) -> tuple[dict[str, _Stored], Callable[[], None]]:
@@ -115,14 +123,10 @@ def _read_irpa(path: Path) -> tuple[dict[str, _Stored], Callable[[], None]]:
     except SharkpackError as error:
         file.close()
         raise SharkpackError(f"{path}: {error}") from error
+    tensors = _IrpaFile(file, index)
     stored = {
-        name: _Stored(
-            nbytes=place[1],
-            read=partial(file.view, *place),
-            release=partial(file.release, *place),
-            type=_noted(notes[name], place[1]),
-        )
-        for name, place in index.items()
+        name: _Stored(nbytes=nbytes, file=tensors, type=_noted(notes[name], nbytes))
+        for name, (_, nbytes) in index.items()
     }
     return stored, file.close
 
@@ -139,8 +143,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, _Stored], Callable[[], None
     stored = {
         name: _Stored(
             nbytes=tensor.nbytes,
-            read=partial(file.raw, name),
-            release=partial(file.release, name),
+            file=file,
             type=("I8" if tensor.dtype == "U8" else tensor.dtype, tensor.shape),
         )
         for name, tensor in file.tensors.items()

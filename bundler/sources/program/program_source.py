@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.program.byte_tokenizer import byte_tokenizer
 from sharkpack.bundler.sources.program_description import ProgramDescription
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 
 ARCHITECTURE = "custom"

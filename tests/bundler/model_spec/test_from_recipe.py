@@ -17,6 +17,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.architectures.names import ARCHITECTURES
 from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.layers.model_options import ModelOptions
+from tests.made_tensors import MadeTensor
 from tests.tiny_models import write_tiny_gguf
 
 OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f16")
@@ -109,10 +110,8 @@ def test_what_a_recipe_can_read_matters(spec: MakeSpec, overrides: dict[str, Any
 
 def test_the_content_of_tensors_that_a_recipe_reads_matters(spec: MakeSpec) -> None:
     def other_factors(source: SourceModel) -> SourceModel:
-        values = np.full(source.tensor(FACTORS).shape, 3, np.float32).view(np.uint8)
-        return replace(
-            source, tensors={**source.tensors, FACTORS: replace(source.tensor(FACTORS), read=lambda: values)}
-        )
+        factors = MadeTensor(FACTORS, "F32", np.full(source.tensor(FACTORS).shape, 3, np.float32))
+        return replace(source, tensors={**source.tensors, FACTORS: factors})
 
     made, _ = spec(rope_factors=True)
     assert spec(rope_factors=True)[1]

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ import pytest
 from sharkpack.bundler.model_spec.from_model import spec_of_model
 from sharkpack.bundler.model_spec.weight_bytes import convert, write_parameters
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor, StoredTensor
 from sharkpack.formats.model_files.irpa import plan_irpa, read_irpa_index
 from sharkpack.formats.packing import LAYOUTS, unpack
 from sharkpack.formats.quant import dequantize
@@ -19,6 +20,7 @@ from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.rope import neighbours_to_halves
 from sharkpack.templates.layers.weights import PackedWeight, TableWeight, VectorWeight
+from tests.made_tensors import MadeTensor
 from tests.tiny_models import write_tiny_gguf
 
 OPTIONS = ModelOptions(context_length=64, page_size=16, cache_dtype="f32")
@@ -79,20 +81,19 @@ def test_a_tensor_that_can_be_read_by_rows_is_not_read_whole(source: SourceModel
     values = np.random.default_rng(0).normal(size=shape).astype(np.float16)
     asked: list[int] = []
 
-    def read() -> np.ndarray:
-        raise AssertionError("read whole")
+    class Counted(MadeTensor):
+        def read(self) -> np.ndarray:
+            raise AssertionError("read whole")
 
-    def release() -> None:
-        raise AssertionError("not asked for here")
+        def release(self) -> None:
+            raise AssertionError("not asked for here")
 
-    def read_rows(index: slice | np.ndarray) -> np.ndarray:
-        rows = values[index].view(np.uint8)
-        asked.append(len(rows))
-        return rows
+        def rows(self, index: slice | np.ndarray) -> np.ndarray:
+            rows = super().rows(index)
+            asked.append(len(rows))
+            return rows
 
-    tensor = SourceTensor(
-        name="w", shape=shape, type_name="F16", nbytes=values.nbytes, read=read, release=release, read_rows=read_rows
-    )
+    tensor = Counted("w", "F16", values)
     order = np.random.default_rng(1).permutation(9000)
     for row_order in (None, order):
         weight = PackedWeight(name="w", layout="f16", shape=shape, row_order=row_order)
@@ -116,17 +117,20 @@ def test_the_parameter_file(source: SourceModel, tmp_path: Path) -> None:
     held: list[str] = []
     most_held: list[int] = []
 
-    def watched(name: str) -> SourceTensor:
-        tensor = source.tensor(name)
-
-        def read() -> np.ndarray:
-            held.append(name)
+    class Watched(StoredTensor):
+        def read(self) -> np.ndarray:
+            held.append(self.name)
             most_held.append(len(held))
-            return tensor.read()
+            return super().read()
 
-        return replace(tensor, read=read, release=lambda: held.remove(name))
+        def release(self) -> None:
+            held.remove(self.name)
 
-    watching = replace(source, tensors={name: watched(name) for name in source.tensors})
+    def watched(tensor: SourceTensor) -> Watched:
+        assert isinstance(tensor, StoredTensor)
+        return Watched(**{each.name: getattr(tensor, each.name) for each in fields(tensor)})
+
+    watching = replace(source, tensors={name: watched(tensor) for name, tensor in source.tensors.items()})
     model, out, done = RECIPES["llama"].build(source, OPTIONS), io.BytesIO(), Counter()
     plan = plan_irpa([(weight.name, weight.nbytes) for weight in model.weights.values()])
     write_parameters(plan, out, spec_of_model(model), watching, done)

@@ -19,6 +19,7 @@ from sharkpack.bundler.sources import open_source
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.quantize import quantize
+from tests.made_tensors import MadeTensor
 from tests.tiny_architectures import TINY, write_architecture
 from tests.tiny_models import write_tiny_gguf
 
@@ -132,8 +133,8 @@ def test_a_model_that_overflows_is_refused(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", quantization="F32")
     with open_source(str(path)) as source:
         tensor = source.tensor("blk.1.ffn_norm.weight")
-        huge = np.full(tensor.shape, 1e30, np.float32).view(np.uint8)
-        tensors = {**source.tensors, tensor.name: replace(tensor, read=lambda: huge)}
+        huge = MadeTensor(tensor.name, "F32", np.full(tensor.shape, 1e30, np.float32))
+        tensors = {**source.tensors, tensor.name: huge}
         with pytest.raises(SharkpackError, match=r"inputs of 'blk\.1\.ffn_gate\.weight' are not all finite numbers"):
             measure_importance(replace(source, tensors=tensors), Steps())
 

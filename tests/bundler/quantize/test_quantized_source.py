@@ -12,12 +12,14 @@ import pytest
 
 from sharkpack.bundler.quantize import QuantizeOptions
 from sharkpack.bundler.sources import open_source
-from sharkpack.bundler.sources.model import SourceModel, SourceTensor
+from sharkpack.bundler.sources.model import SourceModel
+from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.quant import dequantize
 from sharkpack.formats.quant.block import Floats
 from sharkpack.formats.quantize import quantize
 from tests.bundler.quantize.models import quantized_source, write_model
+from tests.made_tensors import MadeTensor
 from tests.tiny_models import write_tiny_gguf
 
 MATRIX = "blk.0.ffn_up.weight"
@@ -125,13 +127,7 @@ def test_each_expert_has_an_importance_of_its_own(path: Path, tmp_path: Path) ->
     name = "blk.0.ffn_up_exps.weight"
     imatrix = write_dat(tmp_path / "imatrix.dat", {name: means.reshape(-1)})
     with open_source(str(path)) as source:
-        tensor = replace(
-            source.tensor(MATRIX),
-            name=name,
-            shape=values.shape,
-            nbytes=values.nbytes,
-            read=lambda: values.view(np.uint8).reshape(-1),
-        )
+        tensor = MadeTensor(name, "F16", values)
         with_experts: SourceModel = replace(source, tensors={name: tensor})
         view = quantized_source(with_experts, QuantizeOptions(scheme="q4_0", imatrix=imatrix)).model.tensor(name)
         each = [quantize("Q4_0", values[e].astype(np.float32), means[e]) for e in range(3)]
