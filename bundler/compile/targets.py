@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.isa import AVX2, AVX512, AVX512_VNNI, AVX_VNNI, DOTPROD, I8MM, NEON, SSSE3, Isa
 from sharkpack.templates.lowering.cpu import Cpu
+from sharkpack.templates.lowering.generic import Generic
 from sharkpack.templates.lowering.lowering import Activations, Lowering
 
 HOST = "host"
@@ -36,7 +37,13 @@ _V4 = ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", *_V3)
 
 
 def _cpu(
-    id: str, architecture: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, extra: str = ""
+    id: str,
+    architecture: str,
+    cpu: str,
+    features: tuple[str, ...],
+    priority: int,
+    lowering: Lowering,
+    extra: str = "",
 ) -> Target:
     flags = [*_LOCAL, f"--iree-llvmcpu-target-triple={architecture}-unknown-linux-gnu"]
     flags.append(f"--iree-llvmcpu-target-cpu={cpu}")
@@ -48,17 +55,18 @@ def _cpu(
         architecture=architecture,
         cpu_features=tuple(sorted(features)),
         priority=priority,
-        lowering=Cpu(isa=isa),
+        lowering=lowering,
         flags=tuple(flags),
     )
 
 
 def _x86(id: str, cpu: str, features: tuple[str, ...], priority: int, isa: Isa, extra: str = "") -> Target:
-    return _cpu(id, "x86_64", cpu, features, priority, isa, extra)
+    return _cpu(id, "x86_64", cpu, features, priority, Cpu(isa=isa), extra)
 
 
 def _arm(id: str, features: tuple[str, ...], priority: int, isa: Isa) -> Target:
-    return _cpu(id, "aarch64", "generic", ("neon", *features), priority, isa, ",".join(f"+{name}" for name in features))
+    extra = ",".join(f"+{name}" for name in features)
+    return _cpu(id, "aarch64", "generic", ("neon", *features), priority, Cpu(isa=isa), extra)
 
 
 TARGETS = {
@@ -73,6 +81,8 @@ TARGETS = {
         _arm("aarch64", (), 10, NEON),
         _arm("aarch64-dotprod", ("dotprod",), 20, DOTPROD),
         _arm("aarch64-i8mm", ("dotprod", "i8mm"), 30, I8MM),
+        _cpu("generic-x86-64", "x86_64", "x86-64-v2", _V2, 1, Generic()),
+        _cpu("generic-aarch64", "aarch64", "generic", ("neon",), 1, Generic()),
     )
 }
 

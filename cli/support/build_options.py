@@ -17,7 +17,8 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         help="what to compile for: host (this machine, the default), x86-64-v2, x86-64-v3, x86-64-v3-vnni, x86-64-v4, "
-        "x86-64-v4-vnni, aarch64, aarch64-dotprod or aarch64-i8mm; repeat for several",
+        "x86-64-v4-vnni, aarch64, aarch64-dotprod, aarch64-i8mm, or, without kernels and slow, generic-x86-64 or "
+        "generic-aarch64; repeat for several",
     )
     parser.add_argument(
         "--batch-sizes",

@@ -2,7 +2,7 @@
 torch on the same weights in float32."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import torch
 
 from sharkpack.bundler.model_spec.weight_bytes import convert
 from sharkpack.bundler.sources import open_source
+from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.runtime_shim import Engine
 from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.layers.model_options import ModelOptions
@@ -121,6 +122,21 @@ def test_the_program_computes_what_the_recipe_says(name: str, tmp_path: Path) ->
     assert scale > 0.5
     assert float(np.abs(each - expected).max()) < 1e-3 * scale
     assert float(np.abs(last - expected[-1]).max()) < 1e-3 * scale
+
+
+def test_the_target_without_kernels(tmp_path: Path) -> None:
+    """All operators, in one layer: prefill, and decode steps that give what prefill gives."""
+    case = replace(CASES["qwen2moe"], options={"layers": 1})
+    source, path = case.write(tmp_path / "tiny.gguf"), tmp_path / "tiny.shark"
+    target = {"x86_64": "generic-x86-64", "aarch64": "generic-aarch64"}[host_cpu().architecture]
+    options = ("--target", target, "--cache-dtype", "f32", "--batch-sizes", "1", "--page-size", str(PAGE_SIZE))
+    assert build(source, "-o", path, *options, "--context", "64") == 0
+    expected = _recipe_logits(source, TOKENS)
+    with Engine.open(path) as engine:
+        found = engine.all_logits(TOKENS)
+        decoded = engine.generate(TOKENS[:40], max_tokens=3).result.token_ids
+        assert list(decoded) == _greedy(engine, TOKENS[:40], len(decoded))
+    assert float(np.abs(found - expected).max()) < 1e-4 * float(np.abs(expected).max())
 
 
 def _greedy(engine: Engine, tokens: list[int], count: int) -> list[int]:

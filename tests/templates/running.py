@@ -1,6 +1,6 @@
 """A recipe's model, run eagerly with its weights: what tests of whole models share."""
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -8,8 +8,10 @@ from torch import Tensor
 from sharkpack.bundler.model_spec.weight_bytes import convert
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.templates.architectures.recipes import RECIPES
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel
+from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 
 PAGE = 16
 LENGTH = 36
@@ -31,14 +33,29 @@ def load(source: SourceModel, options: ModelOptions) -> CausalModel:
     return model
 
 
+class Model(Protocol):
+    """A CausalModel, or what computes the same."""
+
+    @property
+    def cache_layout(self) -> CacheLayout: ...
+
+    def __call__(
+        self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """-> logits of each sequence's last token, cache."""
+        ...
+
+
 class Running:
     """A model with some sequences in its cache, whose pages are scattered."""
 
-    def __init__(self, model: CausalModel, sequences: int = 1) -> None:
+    def __init__(self, model: Model, sequences: int = 1) -> None:
         self.model = model
         width = -(-LENGTH // PAGE)
-        dtype = torch.float16 if model.cache_layout.dtype == "f16" else torch.float32
-        self.cache = torch.full((1 + sequences * width, model.cache_layout.page_elements), torch.nan, dtype=dtype)
+        dtype = CACHE_DTYPES[model.cache_layout.dtype]
+        # What nobody wrote is no number: neither are scales of an 8-bit cache whose bits are all set.
+        unwritten = torch.nan if dtype.is_floating_point else -1
+        self.cache = torch.full((1 + sequences * width, model.cache_layout.page_elements), unwritten, dtype=dtype)
         self.page_ids = torch.arange(sequences * width, 0, -1).reshape(width, sequences).T.contiguous()
 
     def step(self, tokens: Tensor, starts: list[int], lens: list[int]) -> Tensor:

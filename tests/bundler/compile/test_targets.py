@@ -6,9 +6,11 @@ from sharkpack.bundler.compile.targets import TARGETS, Target, best_of_host, cho
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.templates.kernels.isa import AVX512_VNNI, SSSE3
 from sharkpack.templates.lowering.cpu import Cpu
+from sharkpack.templates.lowering.generic import Generic
 
 X86 = ("x86-64-v2", "x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "x86-64-v4-vnni")
 ARM = ("aarch64", "aarch64-dotprod", "aarch64-i8mm")
+GENERIC = ("generic-x86-64", "generic-aarch64")
 V2, V3, V3_VNNI, V4, VNNI = (frozenset(TARGETS[name].cpu_features) for name in X86)
 
 
@@ -17,7 +19,7 @@ def _ids(targets: tuple[Target, ...]) -> list[str]:
 
 
 def test_each_is_filed_under_its_name() -> None:
-    assert list(TARGETS) == [*X86, *ARM]
+    assert list(TARGETS) == [*X86, *ARM, *GENERIC]
     assert all(name == target.id for name, target in TARGETS.items())
 
 
@@ -32,12 +34,17 @@ def test_levels_require_more_and_are_preferred_in_that_order() -> None:
         targets = [TARGETS[name] for name in names]
         assert targets == sorted(targets, key=lambda target: target.priority)
         assert len({target.priority for target in targets}) == len(targets)
+    for name, least in zip(GENERIC, ("x86-64-v2", "aarch64"), strict=True):
+        assert TARGETS[name].cpu_features == TARGETS[least].cpu_features
+        assert TARGETS[name].priority < TARGETS[least].priority
+        assert TARGETS[name].lowering == Generic()
     assert TARGETS["x86-64-v2"].lowering == Cpu(isa=SSSE3)
     assert TARGETS["x86-64-v4-vnni"].lowering == Cpu(isa=AVX512_VNNI)
 
 
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_kernels_use_nothing_that_the_target_does_not_require(target: Target) -> None:
+@pytest.mark.parametrize("name", [*X86, *ARM])
+def test_kernels_use_nothing_that_the_target_does_not_require(name: str) -> None:
+    target = TARGETS[name]
     assert isinstance(target.lowering, Cpu)
     isa, features = target.lowering.isa, frozenset(target.cpu_features)
     needed = {"x86_64": {16: "ssse3", 32: "avx2", 64: "avx512bw"}, "aarch64": {16: "neon"}}
@@ -83,7 +90,8 @@ def test_a_host_that_nothing_fits(architecture: str, features: frozenset[str]) -
         choose_targets(("host",), architecture, features)
     assert str(error.value) == (
         f"no target fits this machine ({architecture}); name the one that will run the bundle with --target: "
-        "x86-64-v2, x86-64-v3, x86-64-v3-vnni, x86-64-v4, x86-64-v4-vnni, aarch64, aarch64-dotprod, aarch64-i8mm"
+        "x86-64-v2, x86-64-v3, x86-64-v3-vnni, x86-64-v4, x86-64-v4-vnni, aarch64, aarch64-dotprod, aarch64-i8mm, "
+        "generic-x86-64, generic-aarch64"
     )
 
 
@@ -99,7 +107,7 @@ def test_an_unknown_name() -> None:
         choose_targets(("x86-64-v2", "x86-64-v9"), "x86_64", V2)
     assert str(error.value) == (
         "unknown target 'x86-64-v9'; known: host, x86-64-v2, x86-64-v3, x86-64-v3-vnni, x86-64-v4, x86-64-v4-vnni, "
-        "aarch64, aarch64-dotprod, aarch64-i8mm"
+        "aarch64, aarch64-dotprod, aarch64-i8mm, generic-x86-64, generic-aarch64"
     )
 
 
