@@ -13,7 +13,7 @@ UNSEEN = -1e30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
-    """One layer's: window is how far back a row sees (0: to the beginning), softcap 0 caps no scores."""
+    """One layer's attention. window: positions that a row sees (0: all before it). softcap: 0 caps no scores."""
 
     layout: CacheLayout
     layer: Scalar
@@ -26,7 +26,7 @@ class Attention:
 def attend(
     w: Writer, how: Attention, q: Tensor, k: Tensor, v: Tensor, angles: Tensor, rows: Rows, cache: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """q, k, v [rows, heads * dim] -> (the cache with k and v, y [rows, heads * value_head_dim])."""
+    """Stores k and v and attends with q, all [rows, heads * dim]; returns (cache, y [rows, heads * value_head_dim])."""
     layout = how.layout
     of_keys, of_values = planes(layout, how.layer)
     cache = store(w, cache, of_keys, rows, rotate(w, k, angles, layout.kv_heads, layout.key_head_dim))
@@ -37,12 +37,12 @@ def attend(
 
 
 def split(w: Writer, x: Tensor, heads: int, dim: int) -> Tensor:
-    """[rows, heads * dim] -> [rows, heads, dim]."""
+    """Returns x [rows, heads * dim] as [rows, heads, dim]."""
     return w.map((x.sizes[0], heads, dim), lambda row, head, d: x[row, head * dim + d])
 
 
 def rotate(w: Writer, x: Tensor, angles: Tensor, heads: int, dim: int) -> Tensor:
-    """x [rows, heads * dim] -> [rows, heads, dim], its first dimensions rotated by `angles` (cosines, then sines)."""
+    """Rotates the first dimensions of x [rows, heads * dim] by `angles` (cosines, then sines): [rows, heads, dim]."""
     turned, half = angles.width, angles.width // 2
 
     def element(row: Scalar, head: Scalar, d: Scalar) -> Scalar:
@@ -57,7 +57,7 @@ def rotate(w: Writer, x: Tensor, angles: Tensor, heads: int, dim: int) -> Tensor
 
 
 def _attention(w: Writer, how: Attention, q: Tensor, keys: Tensor, values: Tensor, rows: Rows) -> Tensor:
-    """q [rows, heads, dim], keys and values [sequences, kv heads, positions, dim] -> [rows, heads * value dim]."""
+    """Attends with q [rows, heads, dim] to keys and values [sequences, kv heads, positions, dim]."""
     shape, group = (q.sizes[0], how.heads, keys.sizes[2]), how.heads // how.layout.kv_heads
 
     def product(row: Scalar, head: Scalar, at: Scalar, d: Scalar) -> Scalar:
@@ -76,7 +76,7 @@ def _attention(w: Writer, how: Attention, q: Tensor, keys: Tensor, values: Tenso
 
 
 def _mixed(w: Writer, scores: Tensor, values: Tensor, rows: Rows, group: int) -> Tensor:
-    """The values in proportion to the softmax of scores [rows, heads, positions]."""
+    """Returns the mean of values, weighted by the softmax of scores [rows, heads, positions]: [rows, heads * dim]."""
     count, heads, positions = scores.sizes
     dim = values.width
     top = w.largest((count, heads), positions, lambda row, head, at: scores[row, head, at])

@@ -8,13 +8,13 @@ from sharkpack.templates.lowering.generic.weights import PackedWeight
 
 
 def route(w: Writer, logits: Tensor, top_k: int, *, normalise: bool) -> tuple[Tensor, Tensor]:
-    """The top_k largest of each row of logits [rows, experts]: (expert [rows, top_k] i64, weight [rows, top_k])."""
+    """Returns the top-k of each row of logits [rows, experts]: (experts [rows, top_k] i64, weights [rows, top_k])."""
     rows, experts = logits.sizes[0], logits.width
     top = w.largest((rows,), experts, lambda row, e: logits[row, e])
     shares = w.map(logits.sizes, lambda row, e: (logits[row, e] - top[row]).math("exp"))
 
     def before(row: Scalar, e: Scalar, other: Scalar) -> Scalar:
-        """1 where the other expert comes before `e`: its logit is larger, or equal and its number smaller."""
+        """Returns 1 where the other expert comes before `e`: its logit is larger, or equal and its number smaller."""
         own, others = logits[row, e], logits[row, other]
         tie = others.is_("oeq", own) & other.is_("ult", e)
         return (others.is_("ogt", own) | tie).cast("arith.extui", "i32")
@@ -36,7 +36,7 @@ def route(w: Writer, logits: Tensor, top_k: int, *, normalise: bool) -> tuple[Te
 
 
 def expert_matmul(w: Writer, x: Tensor, chosen: Tensor, weight: PackedWeight, experts: int) -> Tensor:
-    """Each row of x [rows, k] or [rows, top_k * k] times its chosen experts' [n, k]; -> [rows, top_k * n].
+    """Multiplies each row of x [rows, k] or [rows, top_k * k] by its chosen experts' [n, k]: [rows, top_k * n].
 
     weight: of one expert; those of all `experts` follow each other.
     """

@@ -20,7 +20,7 @@ def map_through(
     sizes: Sequence[Size],
     expression_of: Callable[..., Expression],
 ) -> tuple[Tensor, Tensor]:
-    """`updated` as it was, and w.map(sizes, expression_of(updated, *given, *numbers)).
+    """Returns `updated` as it was, and w.map(sizes, expression_of(updated, *given, *numbers)).
 
     It is a dispatch of its own, so the expression may use nothing else of the function. numbers: indices.
     """
@@ -41,7 +41,7 @@ def map_through(
 
 
 def _call(read: Sequence[Tensor], scalars: Sequence[Scalar], found: Tensor) -> str:
-    """Of the dispatch: its results are `found` and the first of `read`."""
+    """Writes the dispatch as a call, whose results are `found` and the first of `read`."""
     numbers = ", ".join(scalar.name for scalar in scalars)
     types = ", ".join([*(_sized(tensor) for tensor in read), *["index"] * len(scalars)])
     results = f"{_sized(found)}, {read[0].name}{_open_sizes(read[0])}"
@@ -50,14 +50,14 @@ def _call(read: Sequence[Tensor], scalars: Sequence[Scalar], found: Tensor) -> s
 
 
 def _signature(read: Sequence[Tensor], numbers: int, found: Tensor) -> str:
-    """Of the dispatch's region, where its workload are %n0, %n1, ..."""
+    """Writes the arguments of the dispatch's region; those of its workload are %n0, %n1, ..."""
     tensors = [f"%t{place}: {_binding(tensor, place == 0)}" for place, tensor in enumerate(read)]
     scalars = [f"%n{i}: index" for i in range(numbers)]
     return f"({', '.join([*tensors, *scalars])}, %out: !{_DISPATCH}.tensor<writeonly:{found.type}>) {{"
 
 
 def _ending(numbers: int) -> str:
-    """Of the dispatch's region, with as many workgroups as its workload asks for."""
+    """Writes the end of the dispatch's region, and how many workgroups its workload needs."""
     names = [f"%w{i}" for i in range(numbers)]
     return (
         f"flow.return\n}} count({', '.join(f'{name}: index' for name in names)}) -> (index, index, index) {{\n"

@@ -1,4 +1,4 @@
-"""Lowers a program's functions with no kernels: a call of an operator becomes one of a function that computes it."""
+"""Lowers functions without kernels: a call of an operator becomes a call of a function in linalg."""
 
 import functools
 import hashlib
@@ -14,7 +14,7 @@ from sharkpack.templates.lowering.text import Buffer, Lines
 
 @dataclass(frozen=True, slots=True)
 class Generic:
-    """Portable linalg, whose activations are float32."""
+    """Lowering to portable linalg with float32 activations."""
 
     @property
     def activations(self) -> Activations:
@@ -40,7 +40,7 @@ class Generic:
 
 
 def _definition(call: OperatorCall) -> Definition:
-    """Of the function for a call, the same for all calls that are alike but for the layer."""
+    """Defines the function for a call: the same for all calls that differ only in the layer."""
     types = [(name, value and value.tensor_type) for name, value in call.inputs.items()]
     static = [(name, value) for name, value in call.static.items() if name != LAYER]
     digest = hashlib.sha256(repr((types, static)).encode()).hexdigest()

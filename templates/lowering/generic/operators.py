@@ -1,4 +1,4 @@
-"""The function that computes an operator: its signature, and which maths its static arguments call for."""
+"""Writes the function that computes a call of an operator, from its static arguments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -21,7 +21,7 @@ Given = Mapping[str, Tensor]
 
 
 def write(name: str, call: OperatorCall) -> str:
-    """The text of the function `name`, whose parameters are the call's tensors and, where it has one, its layer."""
+    """Writes the function `name`, whose parameters are the call's tensors and, where it has one, its layer."""
     w = Writer()
     inputs = {argument: value for argument, value in call.inputs.items() if value is not None}
     given = {argument: w.parameter(argument, value.shape, _element(value)) for argument, value in inputs.items()}
@@ -42,7 +42,7 @@ def _element(value: Value) -> str:
 
 
 def _cast(w: Writer, tensor: Tensor, wanted: Value) -> str:
-    """A result's name, as of the type that the call has for it: it may know more of the sizes, or less."""
+    """Returns the name of a result as the type that the call declares, which may leave other sizes open."""
     if tensor.type == wanted.tensor_type:
         return tensor.name
     cast = f"tensor.cast {tensor.name} : {tensor.type} to {wanted.tensor_type}"
@@ -98,7 +98,7 @@ def _attend(w: Writer, call: OperatorCall, given: Given) -> Sequence[Tensor]:
 
 
 def _ratio(w: Writer, rows: Size, sequences: Size) -> Size:
-    """Rows of each sequence."""
+    """Returns the number of rows of each sequence."""
     if isinstance(rows, int):
         rows = w.constant(rows, "index")
     return rows // sequences

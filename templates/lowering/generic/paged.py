@@ -9,7 +9,7 @@ from sharkpack.templates.lowering.generic.scalars import Scalar
 from sharkpack.templates.lowering.generic.tensors import Expression, Size, Tensor, Writer
 
 Address = Callable[[Scalar, Scalar, Scalar], Scalar]
-"""From a head, an index within it and a slot of a page to an element of the page."""
+"""Maps a head, an index within it and a slot of a page to an element of the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Plane:
 
 
 def planes(cache: CacheLayout, layer: Scalar) -> tuple[Plane, Plane]:
-    """Of a layer's keys, [dim][slot] in each head, and of its values, [slot][dim]."""
+    """Returns the planes of a layer's keys, [dim][slot] in each head, and values, [slot][dim]."""
     start, size = layer * cache.layer_elements, cache.page_size
     keys = Plane(
         start=start,
@@ -81,7 +81,7 @@ class Rows:
         return self.start_positions[self.sequence(row)].index + row % self.each
 
     def sees(self, row: Scalar, at: Scalar, window: int) -> Scalar:
-        """Whether a row sees a position of its sequence: no later one, nor one `window` (0: any) before its own."""
+        """Returns whether a row sees a position: none after its own, and none `window` (0: no limit) before it."""
         last = self.seq_lens[self.sequence(row)].index - 1
         position = self.position(row).minimum(last)
         visible = at.is_("ule", position)
@@ -89,7 +89,7 @@ class Rows:
 
 
 def load(w: Writer, cache: Tensor, plane: Plane, rows: Rows) -> tuple[Tensor, Tensor]:
-    """The cache, and float32 [sequences, heads, positions of the page table, dim] of it.
+    """Returns the cache, and float32 [sequences, heads, positions of the page table, dim] read from it.
 
     Behind a sequence's end its last position is repeated: what nobody wrote need not be a number.
     """
@@ -121,7 +121,7 @@ def _element(cache: Tensor, plane: Plane, page: Scalar, head: Scalar, d: Scalar,
 
 
 def store(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) -> Tensor:
-    """The cache with x [rows, heads, dim] written to it; rows behind their sequence's end go to page 0."""
+    """Writes x [rows, heads, dim] to the cache, which it returns; rows of padding are written to page 0."""
     if cache.element == "i8":
         return _store_codes(w, cache, plane, rows, x)
     if cache.element == "f32":
@@ -131,7 +131,7 @@ def store(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) -> Tens
 
 
 def _store_codes(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) -> Tensor:
-    """Whole numbers from -127 to 127, and a float32 scale for each block of them."""
+    """Writes x as integers from -127 to 127 and a float32 scale for each block of them."""
     (count, heads, dim), block = x.sizes, plane.block
     blocks = plane.dim // block
 
@@ -156,7 +156,7 @@ def _store_codes(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) 
 
 
 def _scatter(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor, address: Address) -> Tensor:
-    """The cache with each x[row, head, i] at address(head, i, slot) of the row's page, in place.
+    """Writes each x[row, head, i] to address(head, i, slot) of the row's page, in place.
 
     Rows of padding may meet in page 0, whose elements mean nothing: all others are written once.
     """

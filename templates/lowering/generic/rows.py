@@ -8,12 +8,12 @@ from sharkpack.templates.lowering.generic.weights import PackedWeight
 
 
 def embedding(w: Writer, tokens: Tensor, weight: PackedWeight) -> Tensor:
-    """Rows `tokens` [rows] of the table -> [rows, k]."""
+    """Looks up rows `tokens` [rows] of the table: [rows, k]."""
     return w.map((*tokens.sizes, weight.k), lambda row, k: weight[tokens[row].index, k])
 
 
 def matmul(w: Writer, x: Tensor, weight: PackedWeight, bias: Tensor | None, residual: Tensor | None) -> Tensor:
-    """x [rows, k] times the weight [n, k], transposed, plus bias [n] and residual [rows, n]."""
+    """Multiplies x [rows, k] by the weight [n, k], transposed, and adds bias [n] and residual [rows, n]."""
     sizes = (x.sizes[0], weight.n)
     y = w.sum(sizes, weight.k, lambda row, n, k: x[row, k] * weight[n, k])
     if bias is None and residual is None:
@@ -27,7 +27,7 @@ def matmul(w: Writer, x: Tensor, weight: PackedWeight, bias: Tensor | None, resi
 
 
 def rms_norm(w: Writer, x: Tensor, weight: Tensor, residual: Tensor | None, epsilon: float) -> Tensor:
-    """Over each `len(weight)` values of a row of x [rows, width]; -> [rows, width] (+ residual)."""
+    """Normalises each `len(weight)` values of a row of x [rows, width]: [rows, width] (+ residual)."""
     size, heads = weight.width, x.width // weight.width
 
     def square(row: Scalar, head: Scalar, k: Scalar) -> Scalar:
@@ -45,7 +45,7 @@ def rms_norm(w: Writer, x: Tensor, weight: Tensor, residual: Tensor | None, epsi
 
 
 def gated(w: Writer, gate: Tensor, up: Tensor, activation: str) -> Tensor:
-    """activation(gate) * up, both [rows, k]; "gelu" is its tanh form, "gelu_f16" the same from float16 to float16."""
+    """Returns activation(gate) * up, all [rows, k]; gelu has its tanh form, gelu_f16 takes and gives float16."""
 
     def unit(row: Scalar, k: Scalar) -> Scalar:
         value = gate[row, k]

@@ -58,16 +58,16 @@ class Scalar:
         return self._with("max", other)
 
     def is_(self, relation: str, other: "Operand") -> "Scalar":
-        """i1: `relation` is arith's, such as "eq", "ult" or "ogt"."""
+        """Compares, as i1; `relation` is arith's, such as "eq", "ult" or "ogt"."""
         operation = "cmpf" if self.type == "f32" else "cmpi"
         return self.write(f"arith.{operation} {relation}, {self.name}, {self.like(other).name} : {self.type}", "i1")
 
     def choose(self, yes: "Scalar", no: "Operand") -> "Scalar":
-        """Of an i1: `yes` where it is set, else `no`."""
+        """Returns `yes` where this i1 is set, else `no`."""
         return self.write(f"arith.select {self.name}, {yes.name}, {yes.like(no).name} : {yes.type}", yes.type)
 
     def cast(self, operation: str, type: str) -> "Scalar":
-        """By an operation of one operand, such as "arith.extui"."""
+        """Converts by an operation of one operand, such as "arith.extui"."""
         return self.write(f"{operation} {self.name} : {self.type} to {type}", type)
 
     def math(self, function: str) -> "Scalar":
@@ -79,21 +79,21 @@ class Scalar:
 
     @property
     def word(self) -> "Scalar":
-        """Of an index: its 32 low bits."""
+        """Returns the 32 low bits of an index."""
         return self.cast("arith.index_cast", "i32")
 
     @property
     def float(self) -> "Scalar":
-        """Of a signed i32: the number. Of a float16: the same number."""
+        """Converts a signed i32 or a float16 to float32."""
         return self.cast("arith.sitofp" if self.type == "i32" else "arith.extf", "f32")
 
     @property
     def bits(self) -> "Scalar":
-        """The same bits as the other type of 32."""
+        """Returns the bits of a float32 as i32, or of an i32 as float32."""
         return self.cast("arith.bitcast", "i32" if self.type == "f32" else "f32")
 
     def like(self, value: "Operand") -> "Scalar":
-        """A number as a constant of this value's type."""
+        """Returns a number as a constant of this value's type."""
         if isinstance(value, Scalar):
             return value
         text = f"{value:.9e}" if self.type == "f32" else str(int(value))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from sharkpack.templates.lowering.generic.scalars import Operand, Scalar
 
 Size = int | Scalar
-"""Of a dimension: a number, or an index that is known at run time only."""
+"""Size of a dimension: a number, or an index that is known at run time only."""
 
 Expression = Callable[..., Scalar]
-"""An element from its indices, one for each loop."""
+"""Computes an element from its indices, one for each loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ Operands = list[tuple[Tensor, tuple[int, ...]]]
 
 @dataclass(slots=True)
 class _Body:
-    """Text that is nested in the function, or all of it. Of an expression, also its loops' names and its operands."""
+    """Lines of a region, or of the function. loops, operands: those of an expression, by name and as they come up."""
 
     depth: int
     lines: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Body:
 
     @property
     def result(self) -> str:
-        """What a reduction has found so far."""
+        """The name of a reduction's accumulator."""
         return f"%a{self.depth}_out"
 
 
@@ -97,7 +97,7 @@ class Writer:
         return Scalar(self.scalar, "", type).like(value)
 
     def parameter(self, name: str, shape: Sequence[int | None], element: str) -> Tensor:
-        """A tensor that the function is given; sizes that are open (None) are read off it."""
+        """Declares a tensor that the function is given; sizes that are open (None) are read off it."""
         kind = "".join("?x" if size is None else f"{size}x" for size in shape)
         sizes: list[Size] = []
         for axis, size in enumerate(shape):
@@ -109,7 +109,7 @@ class Writer:
         return Tensor(self, f"%{name}", tuple(sizes), element)
 
     def element(self, tensor: Tensor, at: tuple[Operand, ...]) -> Scalar:
-        """An operand of the expression, where it walks along the tensor with its loops; else a load by index."""
+        """Takes an element: as an operand, where loops walk along the tensor; else by a load."""
         body = self._bodies[-1]
         names = [index.name if isinstance(index, Scalar) else "" for index in at]
         if len(set(names)) == len(names) and set(names) <= set(body.loops):
@@ -122,22 +122,22 @@ class Writer:
         return self.scalar(f"tensor.extract {tensor.name}[{listed}] : {tensor.type}", tensor.element)
 
     def map(self, sizes: Sequence[Size], expression: Expression, element: str = "f32") -> Tensor:
-        """The tensor whose element at some indices is the expression of them."""
+        """Makes the tensor whose element at some indices is the expression of them."""
         return self._generic(sizes, (), self._empty(sizes, element), lambda _, *at: expression(*at))
 
     def sum(self, sizes: Sequence[Size], over: Size, expression: Expression, element: str = "f32") -> Tensor:
-        """The sum of the expression over its last index."""
+        """Sums the expression over its last index."""
         start = self._filled(sizes, 0, element)
         return self._generic(sizes, (over,), start, lambda found, *at: found + expression(*at))
 
     def largest(self, sizes: Sequence[Size], over: Size, expression: Expression) -> Tensor:
-        """The largest of the expression over its last index; -1e38 at least."""
+        """Takes the maximum of the expression over its last index; -1e38 at least."""
         start = self._filled(sizes, -1e38, "f32")
         return self._generic(sizes, (over,), start, lambda found, *at: found.maximum(expression(*at)))
 
     @contextmanager
     def region(self) -> Iterator[list[str]]:
-        """The lines that are written while it lasts, which are kept apart."""
+        """Keeps apart the lines that are written while it lasts, and gives them."""
         with self._nested() as body:
             yield body.lines
 
@@ -151,7 +151,7 @@ class Writer:
         return self.tensor(text, sizes, element)
 
     def _generic(self, sizes: Sequence[Size], over: Sequence[Size], into: Tensor, expression: Expression) -> Tensor:
-        """A linalg.generic whose loops are over `sizes`, then, reducing, over `over`."""
+        """Writes a linalg.generic whose loops are over `sizes`, then, as a reduction, over `over`."""
         outer, count = tuple(range(len(sizes))), len(sizes) + len(over)
         # A loop that no operand walks along has no length: this one, whose elements nobody reads, gives it.
         bounds: Operands = [(self._empty(over, "f32"), tuple(range(len(sizes), count)))] if over else []

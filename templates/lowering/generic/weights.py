@@ -1,4 +1,4 @@
-"""An element of a packed weight as float32, from what its layout declares: the one place that knows the stream."""
+"""Dequantises one element of a packed weight, from what its layout declares."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class PackedWeight:
         return self._byte(at) | self._byte(at + 1) << 8
 
     def _float(self, at: Scalar, type: str) -> Scalar:
-        """f16, bf16 or f32, of bytes at any address."""
+        """Loads an f16, bf16 or f32 as float32, byte by byte."""
         if type == "f32":
             return (self._short(at) | self._short(at + 2) << 16).bits
         if type == "bf16":
@@ -48,7 +48,7 @@ class PackedWeight:
         return self._short(at).cast("arith.trunci", "i16").cast("arith.bitcast", "f16").float
 
     def _code(self, block: Scalar, k: Scalar, lane: Scalar) -> Scalar:
-        """Of column `k` of the 32 of a block, as it is stored: an unsigned i32. A group is 4 columns of 16 rows."""
+        """Loads the code of column `k` of the 32 of a block, as an unsigned i32. A group is 4 columns of 16 rows."""
         layout, group, element = self.layout, k // 4, lane * 4 + k % 4
         if layout.bits == 8:
             return self._byte(block + group * 64 + element)
@@ -63,11 +63,11 @@ class PackedWeight:
         return code | self._pair(plane, group, element) << 4 if layout.bits == 6 else code
 
     def _pair(self, start: Scalar, group: Scalar, element: Scalar) -> Scalar:
-        """Two bits of two vectors of bytes: four groups share one."""
+        """Loads two bits of two vectors of bytes, each of which four groups share."""
         return self._byte(start + group // 4 * 64 + element) >> (group % 4 * 2).word & 3
 
     def _value(self, code: Scalar) -> Scalar:
-        """What a code stands for, without its scale."""
+        """Returns the number that a code stands for, without its scale."""
         if self.layout.values is None:
             return (code - (self.layout.zero_point or 0)).float
         first, *others = self.layout.values
@@ -77,7 +77,7 @@ class PackedWeight:
         return value.float
 
     def _scale(self, tile: Scalar, sub: Scalar, lane: Scalar) -> tuple[Scalar, Scalar | None]:
-        """What a code's value is multiplied by, and what is added then."""
+        """Loads the scale of a code's value, and the minimum that is added, where there is one."""
         layout = self.layout
         if layout.kind == "superblock":
             return self._nested_scale(tile, sub, lane)
@@ -88,7 +88,7 @@ class PackedWeight:
         return scale, self._float(tile + layout.mins_offset() + at * 2, "f16") if layout.has_min else None
 
     def _nested_scale(self, tile: Scalar, sub: Scalar, lane: Scalar) -> tuple[Scalar, Scalar | None]:
-        """Integers of a sub-block under float16 of the super-block; the minimum is subtracted."""
+        """Loads integers of a sub-block under float16 of the super-block; the minimum is made negative."""
         layout, at = self.layout, sub * ROWS_PER_TILE + lane
         d = self._float(tile + layout.d_offset + lane * 2, "f16") * layout.unit
         if layout.scale_type == "none":

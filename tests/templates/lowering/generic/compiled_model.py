@@ -1,4 +1,4 @@
-"""A traced model as the generic lowering has it, compiled, callable like the model itself."""
+"""Compiles a traced model for a target; the result is callable like the model itself."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from sharkpack.templates.lowering.lowering import link
 
 
 class CompiledModel:
-    """`parameters` are the weights' values; `untraced` makes the model, which a trace changes."""
+    """A compiled model. parameters: holds the weights. untraced: makes the model, which a trace changes."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CompiledModel:
     def __call__(
         self, tokens: Tensor, start_positions: Tensor, seq_lens: Tensor, page_ids: Tensor, cache: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """-> logits, cache; one token of each sequence is a decode step, as `CausalModel.forward` has it."""
+        """Returns logits, cache; one token of each sequence is a decode step, as `CausalModel.forward` has it."""
         count, each = tokens.shape
         where = (start_positions, seq_lens) if each > 1 else (seq_lens, start_positions)
         function = self._functions[f"{'prefill' if each > 1 else 'decode'}_bs{count}"]

@@ -1,4 +1,4 @@
-"""Operators lowered to portable linalg, compiled together for the least CPU of this architecture, and called alone."""
+"""Compiles operators in portable linalg for the generic target of this machine, and calls them one by one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _ROWS = ("x", "gate", "up", "residual", "tokens", "logits", "chosen", "q", "k", 
 
 
 def generic_target() -> Target:
-    """That of this machine's architecture."""
+    """Returns the generic target of this machine's architecture."""
     return TARGETS[{"x86_64": "generic-x86-64", "aarch64": "generic-aarch64"}[host_cpu().architecture]]
 
 
@@ -43,14 +43,14 @@ class Case:
     fixed: bool = False
 
     def expected(self) -> list[Tensor]:
-        """What the eager reference makes of it."""
+        """Returns the results of the eager reference."""
         declared = OPERATORS[self.operator]
         tensors = [self.inputs.get(name) for name in declared.tensors]
         found = getattr(ops, self.operator)(*tensors, *(self.static[name] for name in declared.static))
         return list(found) if isinstance(found, tuple) else [found]
 
     def function(self, name: str) -> Function:
-        """One that calls it."""
+        """Returns a function that consists of this call."""
         declared = OPERATORS[self.operator]
         inputs = {each: self._value(each, self.inputs.get(each)) for each in declared.tensors}
         made = zip(declared.results, self.expected(), strict=True)

@@ -51,12 +51,12 @@ def test_layers_share_their_code(scheduled: str) -> None:
 
 
 def test_weights_stay_packed(scheduled: str) -> None:
-    """What the compiler computes when a module is loaded is a table of rope's, for two sequences."""
+    """The compiler hoists only a table of rope's, for two sequences, into the loading of a module."""
     assert set(re.findall(r"@__hoisted_tensor_(\w+) :", scheduled)) <= {"2x32xf32"}
 
 
 def _compiled(path: Path, dtype: CacheDtype) -> tuple[CausalModel, CompiledModel]:
-    """A source's model for torch, and compiled for one sequence and two."""
+    """Returns a source's model for torch, and compiled for one sequence and two."""
     options = _options(dtype)
     with open_source(str(path)) as source:
         # GGUF asks for ggml's GELU, whose float16 may round the other way.
@@ -67,7 +67,7 @@ def _compiled(path: Path, dtype: CacheDtype) -> tuple[CausalModel, CompiledModel
 
 
 def _largest_error(eager: CausalModel, compiled: CompiledModel) -> float:
-    """Of prefill, decode and prefill again of a sequence, and of two, padded to the longer; relative to the logits."""
+    """Returns the largest error of prefill and decode of a sequence, and of two, padded to the longer."""
     errors = []
     both = Running(eager), Running(compiled)
     start = 0

@@ -16,7 +16,7 @@ from tests.templates.weights import error, random_matrix
 ROWS, N, K = 5, 40, 256
 
 FAMILIES = ("f16", "q5_1", "mxfp4", "q4_k", "q6_k", "iq2_xs")
-"""Of layouts: floats, planes and minimums, bfloat16 scales and tables, nested scales of all kinds."""
+"""One layout of each family: floats, planes and minimums, bfloat16 scales, tables, nested scales of all kinds."""
 OTHERS = tuple(layout for layout in LAYOUTS if layout not in FAMILIES)
 
 
@@ -25,7 +25,7 @@ def _random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def _embedding(layout: str) -> Case:
-    """All rows of a matrix: each of its elements."""
+    """Looks up all rows of a matrix: each of its elements."""
     weight = random_matrix(layout, N, K).tensor
     return Case(
         operator="embedding",
@@ -145,7 +145,7 @@ def others() -> OperatorRunner:
 
 
 def _check_elements(runner: OperatorRunner, layout: str) -> None:
-    """In another order of operations at most."""
+    """Elements may differ by the order of operations."""
     (expected,), (found,) = runner.cases[f"embedding_{layout}"].expected(), runner(f"embedding_{layout}")
     assert error(found, expected) < 1e-6
 
@@ -176,7 +176,7 @@ def test_an_operator_is_its_reference(runner: OperatorRunner, name: str) -> None
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("attend")])
 def test_attention_and_what_it_writes(runner: OperatorRunner, name: str) -> None:
-    """What rows of padding see, and page 0, which they write to, mean nothing."""
+    """Rows of padding, and page 0, which they write to, are not compared."""
     case = CASES[name]
     (cache, y), (wanted_cache, wanted) = runner(name), case.expected()
     own = [0, 1] if case.static["step"] else [0, 1, 2, 5, 6, 7, 8, 9]

@@ -40,7 +40,7 @@ def test_open_sizes_are_read_off_parameters() -> None:
 
 
 def test_a_sum_has_a_bound_for_its_last_loop() -> None:
-    """Also where no operand walks along it."""
+    """The bound is needed where no operand walks along that loop."""
     w = Writer()
     x = w.parameter("x", (4, 16), "f32")
     assert w.sum((4,), 2, lambda row, i: x[row, i * 8]).sizes == (4,)
