@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
         write_json({"path": str(arguments.output), "steps": rows})
         return 0
     rows_of_text = [(str(index), each.function, str(each.token_id)) for index, each in enumerate(steps)]
-    write_table(("step", "function", "likeliest token"), rows_of_text, numeric=("step", "likeliest token"))
+    write_table(("step", "function", "argmax"), rows_of_text, numeric=("step", "argmax"))
     write_text(f"\nsh {arguments.output / 'commands.sh'} makes the same calls with iree-run-module, and compares\n")
     return 0
 

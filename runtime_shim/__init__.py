@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from sharkpack.runtime_shim.executor.protocol import Executor, SequenceChunk
     from sharkpack.runtime_shim.text.chat import ChatTemplate
+    from sharkpack.runtime_shim.text.control_tokens import ControlTokens
     from sharkpack.runtime_shim.text.messages import Message
     from sharkpack.runtime_shim.text.prompt import Prompt, PromptOptions, Tool
 
@@ -43,6 +44,7 @@ __all__ = [
     "ChatTemplate",
     "Completion",
     "ContextExceededError",
+    "ControlTokens",
     "Cpu",
     "Device",
     "DeviceFailedError",
@@ -98,6 +100,7 @@ _HOME = {
     "Executor": "sharkpack.runtime_shim.executor.protocol",
     "SequenceChunk": "sharkpack.runtime_shim.executor.protocol",
     "ChatTemplate": "sharkpack.runtime_shim.text.chat",
+    "ControlTokens": "sharkpack.runtime_shim.text.control_tokens",
     "Message": "sharkpack.runtime_shim.text.messages",
     "Prompt": "sharkpack.runtime_shim.text.prompt",
     "PromptOptions": "sharkpack.runtime_shim.text.prompt",

@@ -15,7 +15,7 @@ _UNWRITTEN = -1
 
 
 class FakeExecutor:
-    """An Executor whose likeliest token after `tokens` is `next_token(tokens)`, with a logit of 10 among zeros.
+    """An Executor whose argmax after `tokens` is `next_token(tokens)`, with a logit of 10 among zeros.
 
     None as the next token makes the row NaN, as broken code would. It holds its caller to the protocol, by
     AssertionError: pages of a call belong to one sequence each and are not reserved ones, what a sequence attends to

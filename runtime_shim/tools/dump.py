@@ -1,6 +1,6 @@
 """Writes what each call of a program takes and gives, as files that iree-run-module reads.
 
-Knows one sequence: its prompt is prefilled, and then its likeliest token decoded each time.
+Knows one sequence: its prompt is prefilled, and then its argmax decoded each time.
 """
 
 import json
@@ -28,7 +28,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DumpedStep:
-    """One call: its files in the order of its arguments and results, and the token that its logits make likeliest."""
+    """One call: its files in the order of its arguments and results, and the argmax of its logits."""
 
     function: str
     inputs: tuple[str, ...]
@@ -102,7 +102,7 @@ def write_commands(steps: Sequence[DumpedStep], parameters: dict[str, str], targ
     def commands() -> Iterator[tuple[str, list[str]]]:
         for index, step in enumerate(steps):
             yield (
-                f"Step {index}, after which the likeliest token is {step.token_id}.",
+                f"Step {index}, after which the argmax is {step.token_id}.",
                 run_command(MODULE, parameters, target.driver, step.function, step.inputs, expected=step.outputs),
             )
 

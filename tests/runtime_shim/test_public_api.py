@@ -3,12 +3,13 @@
 import inspect
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tokenizers import Tokenizer
 
 import sharkpack.runtime_shim as api
+from sharkpack.runtime_shim.text.prompt import encode_prompt
 
 CLASSES = [name for name in api.__all__ if inspect.isclass(getattr(api, name))]
 FUNCTIONS = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
@@ -37,6 +38,15 @@ def test_what_a_signature_mentions_is_exported(name: str) -> None:
         if id(found) not in exported
     }
     assert not missing
+
+
+def test_options_are_the_keyword_arguments_that_they_describe() -> None:
+    def keywords(function: Callable[..., object]) -> set[str]:
+        parameters = inspect.signature(function).parameters.values()
+        return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+    assert set(api.Options.__annotations__) | set(api.PromptOptions.__annotations__) == keywords(api.Engine.generate)
+    assert set(api.PromptOptions.__annotations__) == keywords(encode_prompt) - {"limit"}
 
 
 def test_errors_that_docstrings_say_are_raised_are_exported() -> None:

@@ -160,7 +160,7 @@ def test_scores(engine: Engine) -> None:
     unlikely = -np.log(np.exp(10.0) + VOCABULARY - 1)
     wanted = [unlikely + 10] * 18 + [unlikely + 10 * (next_token(tokens[:-1]) == 77)]
     np.testing.assert_allclose(scores.log_probabilities, wanted, rtol=1e-6)
-    assert scores.likeliest.tolist() == [next_token(tokens[:end]) for end in range(3, 22)]
+    assert scores.argmax.tolist() == [next_token(tokens[:end]) for end in range(3, 22)]
 
 
 def test_scoring_disturbs_nothing_and_keeps_nothing(engine: Engine) -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.runtime_shim.text.stops import StopFilter
+from sharkpack.runtime_shim.text.transcript import StopFilter
 
 
 def _run(pieces: list[str], stops: list[str]) -> tuple[list[str], bool]:
