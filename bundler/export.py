@@ -1,11 +1,11 @@
 """`export`: what a bundle is made from, as separate files that IREE's own tools take, with the commands to do so."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from sharkpack.bundler.tokenizer import checkpoint_path
 from sharkpack.formats.archive.generate_calls import DECODE_ROLES, PREFILL_ROLES
 from sharkpack.formats.io.output_folder import output_folder
 from sharkpack.formats.iree_tools import compile_command, run_command, script
+from sharkpack.formats.padded_batch import PaddedBatch
 from sharkpack.templates.lowering.lowering import link
 from sharkpack.templates.lowering.parse import has_calls
 
@@ -120,20 +121,26 @@ def _config(plan: BuildPlan, programs: Mapping[str, str], source_sha256: str) ->
     return config
 
 
+class _Row(NamedTuple):
+    tokens: Sequence[int]
+    start: int
+    pages: Sequence[int]
+
+
 def _write_example(plan: BuildPlan, folder: Path) -> None:
     """A prefill of the first tokens of the vocabulary, and the decoding of one more."""
     folder.mkdir()
-    size, pages = plan.batch_sizes[0], _pages(plan)
-    rows = np.arange(EXAMPLE_TOKENS * size, dtype=np.int64).reshape(size, EXAMPLE_TOKENS) % plan.model.vocab_size
-    # Page 0 is scratch; each sequence has pages of its own after it.
-    page_ids = np.arange(1, 1 + size * pages, dtype=np.int64).reshape(size, pages)
-    same = np.ones(size, np.int64)
-    prefill = {"tokens": rows, "start_positions": 0 * same, "seq_lens": EXAMPLE_TOKENS * same, "page_table": page_ids}
-    decode = {"tokens": rows[:, :1], "start_positions": EXAMPLE_TOKENS * same, "page_table": page_ids}
-    decode["seq_lens"] = (EXAMPLE_TOKENS + 1) * same
-    for step, arrays in (("prefill", prefill), ("decode", decode)):
-        for name, array in arrays.items():
-            np.save(folder / f"{step}_{name}.npy", array)
+    size, each = plan.batch_sizes[0], _pages(plan)
+    prefill, decode = [], []
+    for row in range(size):
+        # Page 0 is scratch; each sequence has pages of its own after it.
+        tokens = [(row * EXAMPLE_TOKENS + i) % plan.model.vocab_size for i in range(EXAMPLE_TOKENS)]
+        pages = range(1 + row * each, 1 + (row + 1) * each)
+        prefill.append(_Row(tokens, 0, pages))
+        decode.append(_Row(tokens[:1], EXAMPLE_TOKENS, pages))
+    for step, rows in (("prefill", prefill), ("decode", decode)):
+        for role, array in PaddedBatch.of(rows, size).by_role().items():
+            np.save(folder / f"{step}_{role}.npy", array)
 
 
 def _commands(plan: BuildPlan, programs: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:

@@ -16,8 +16,8 @@ from sharkpack.bundler.sources.model import SourceDescription
 from sharkpack.bundler.sources.program.mlir_abi import check_abi, scores_tokens
 from sharkpack.bundler.sources.program.mlir_program import MlirProgram
 from sharkpack.bundler.tokenizer import RebuiltTokenizer, tokenizer_of
-from sharkpack.formats.archive.manifest import PagePool, Signature, paged_signature
-from sharkpack.formats.archive.memory import PageEntry, attention_entries
+from sharkpack.formats.archive.manifest import Signature, paged_signature
+from sharkpack.formats.archive.memory import attention_pool
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.host.cpu import host_cpu
 from sharkpack.formats.io.one_line import one_line
@@ -25,7 +25,6 @@ from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan
 from sharkpack.formats.model_files.tensor_note import write_note
 from sharkpack.templates.architectures.names import ARCHITECTURES
-from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.lowering.lowering import Activations
 
@@ -55,14 +54,9 @@ class BuildPlan:
     @property
     def signature(self) -> Signature:
         """The ABI of the modules."""
-        program, layout = self.source.program, self.model.cache_layout
-        pool = PagePool(
-            name="kv",
-            dtype=layout.dtype,
-            page_size=layout.page_size,
-            page_elements=layout.page_elements,
-            entries=() if program is not None else _entries(layout),  # a program's pages are its own business
-        )
+        pool = attention_pool("kv", self.model.cache_layout)
+        if self.source.program is not None:
+            pool = replace(pool, entries=())  # a program's pages are its own business
         return paged_signature(
             batch_sizes=self.batch_sizes,
             context_length=self.options.context_length,
@@ -135,16 +129,6 @@ def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCa
     if isinstance(source.program, MlirProgram):
         check_abi(source.program, plan.signature)
     return plan
-
-
-def _entries(layout: CacheLayout) -> tuple[PageEntry, ...]:
-    return attention_entries(
-        layers=layout.layers,
-        kv_heads=layout.kv_heads,
-        key_head_dim=layout.key_head_dim,
-        value_head_dim=layout.value_head_dim,
-        scaled=layout.has_scales,
-    )
 
 
 def _untraceable(source: SourceDescription, error: Exception) -> str:

@@ -2,5 +2,5 @@
 
 May import numpy and zstandard.
 
-Imports from formats: errors, io, model_files.
+Imports from formats: cache_geometry, errors, io, model_files.
 """

@@ -12,8 +12,9 @@ from sharkpack.formats.archive.generate_calls import (
     batch_size,
     entry_point,
 )
-from sharkpack.formats.archive.memory import CACHE_ITEM_BYTES, Memory, PagePool
+from sharkpack.formats.archive.memory import Memory, PagePool
 from sharkpack.formats.archive.signature import ABI_VERSION, Argument, EntryPoint, Signature
+from sharkpack.formats.cache_geometry import CACHE_ITEM_BYTES
 from sharkpack.formats.errors import BundleUnsupportedError
 
 _ROLES = frozenset({*PREFILL_ROLES, "logits", "hidden"})

@@ -6,16 +6,10 @@ from math import prod
 from typing import Annotated
 
 from sharkpack.formats.archive.manifest_object import Key, ManifestObject, refuse
+from sharkpack.formats.cache_geometry import CacheGeometry
 
 PAGES, SLOTS = "pages", "slots"
 _SCALE_BITS = 32
-CACHE_ITEM_BYTES = {"f16": 2, "f32": 4, "i8": 1}
-"""Of the element types that a cache of keys and values may have."""
-
-
-def key_block(key_head_dim: int) -> int:
-    """Dimensions of a key that share a scale in an i8 cache: 32, or 16 where a head is no multiple of 32."""
-    return 16 if key_head_dim % 32 else 32
 
 
 def element_bits(dtype: str) -> int | None:
@@ -125,24 +119,28 @@ class Slots(Memory):
 Memory.variants = {PAGES: PagePool, SLOTS: Slots}
 
 
-def attention_entries(
-    *, layers: int, kv_heads: int, key_head_dim: int, value_head_dim: int, scaled: bool
-) -> tuple[PageEntry, ...]:
-    """A page of keys, transposed, and values; `scaled` where both are codes with scales."""
+def attention_pool(name: str, geometry: CacheGeometry) -> PagePool:
+    """The pool of a cache of keys, transposed, and values."""
     planes = (
         Plane(
             name="key",
-            heads=kv_heads,
-            dim=key_head_dim,
+            heads=geometry.kv_heads,
+            dim=geometry.key_head_dim,
             order="dim",
-            scale_block=key_block(key_head_dim) if scaled else None,
+            scale_block=geometry.key_block if geometry.has_scales else None,
         ),
         Plane(
             name="value",
-            heads=kv_heads,
-            dim=value_head_dim,
+            heads=geometry.kv_heads,
+            dim=geometry.value_head_dim,
             order="position",
-            scale_block=value_head_dim if scaled else None,
+            scale_block=geometry.value_head_dim if geometry.has_scales else None,
         ),
     )
-    return (PageEntry(count=layers, planes=planes),)
+    return PagePool(
+        name=name,
+        dtype=geometry.dtype,
+        page_size=geometry.page_size,
+        page_elements=geometry.page_elements,
+        entries=(PageEntry(count=geometry.layers, planes=planes),),
+    )

@@ -21,8 +21,9 @@ from sharkpack.formats.archive.manifest import (
     paged_signature,
     single_text,
 )
-from sharkpack.formats.archive.memory import PagePool, attention_entries
+from sharkpack.formats.archive.memory import attention_pool
 from sharkpack.formats.archive.writer import ArchiveWriter
+from sharkpack.formats.cache_geometry import CacheGeometry
 from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import write_tensors
 
@@ -89,9 +90,8 @@ def _target() -> TargetInfo:
 
 
 def _signature() -> Signature:
-    entries = attention_entries(layers=2, kv_heads=1, key_head_dim=8, value_head_dim=8, scaled=False)
-    pool = PagePool(name="kv", dtype="f16", page_size=32, page_elements=2 * 1 * 32 * (8 + 8), entries=entries)
-    return paged_signature(batch_sizes=(1, 4), context_length=100, vocab_size=256, pool=pool)
+    cache = CacheGeometry(dtype="f16", page_size=32, layers=2, kv_heads=1, key_head_dim=8, value_head_dim=8)
+    return paged_signature(batch_sizes=(1, 4), context_length=100, vocab_size=256, pool=attention_pool("kv", cache))
 
 
 def write_sample_bundle(path: str | os.PathLike[str], *, overwrite: bool = False) -> Manifest:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import iree.runtime as rt
 import numpy as np
-import numpy.typing as npt
 
+from sharkpack.formats.padded_batch import Int64Array, PaddedBatch
 from sharkpack.runtime_shim.errors import RequestError
 from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 
-Int64Array = npt.NDArray[np.int64]
 Views = tuple[rt.HalBufferView, rt.HalBufferView, rt.HalBufferView, rt.HalBufferView]
 
 
@@ -39,12 +38,11 @@ class _Shape:
     """The arrays and views for `batch` rows of `width` tokens in up to `pages` pages."""
 
     def __init__(self, buffers: tuple[_Buffer, _Buffer, _Buffer, _Buffer], batch: int, width: int, pages: int) -> None:
-        tokens, starts, lengths, page_ids = buffers
-        self.tokens, tokens_view = tokens.shaped(batch, width)
-        self.starts, starts_view = starts.shaped(batch)
-        self.lengths, lengths_view = lengths.shaped(batch)
-        self.page_ids, page_ids_view = page_ids.shaped(batch, pages)
-        self.views: Views = (tokens_view, starts_view, lengths_view, page_ids_view)
+        shapes = (batch, width), (batch,), (batch,), (batch, pages)
+        shaped = [buffer.shaped(*shape) for buffer, shape in zip(buffers, shapes, strict=True)]
+        self.batch = PaddedBatch(*(array for array, _ in shaped))
+        tokens, starts, lengths, page_table = (view for _, view in shaped)
+        self.views: Views = (tokens, starts, lengths, page_table)
 
 
 class Arguments:
@@ -63,7 +61,6 @@ class Arguments:
         """Write `rows` and pad to `batch`. Returns the views (tokens, start_positions, seq_lens, page_table), in the
         order of PREFILL_ROLES.
 
-        Padding rows are one token 0 at position 0 of page 0; a row's padding tokens are 0.
         Raises SharkpackError for more tokens than there is room for.
         """
         width = max([len(row.tokens) for row in rows])
@@ -73,29 +70,17 @@ class Arguments:
             )
         page_width = self._page_width(max([len(row.pages) for row in rows]))
         shape = self._shape(batch, width, page_width)
-        if width > 1 or len(rows) < batch:
-            shape.tokens.fill(0)
-        for i, row in enumerate(rows):
-            count = len(row.tokens)
-            shape.tokens[i, :count] = row.tokens
-            shape.starts[i] = row.start
-            shape.lengths[i] = row.start + count
-        if len(rows) < batch:
-            shape.starts[len(rows) :] = 0
-            shape.lengths[len(rows) :] = 1
-        self._write_pages(shape.page_ids, rows)
+        shape.batch.write_tokens(rows)
+        self._write_pages(shape.batch, rows)
         return shape.views
 
-    def _write_pages(self, page_ids: Int64Array, rows: Sequence[SequenceChunk]) -> None:
+    def _write_pages(self, batch: PaddedBatch, rows: Sequence[SequenceChunk]) -> None:
         """Decoding, a sequence goes on in the same pages for as many tokens as a page holds."""
-        batch, page_width = page_ids.shape
+        size, page_width = batch.page_table.shape
         wanted = [row.pages for row in rows]
-        if self._written == (batch, page_width, wanted):
-            return
-        page_ids.fill(0)
-        for i, pages in enumerate(wanted):
-            page_ids[i, : len(pages)] = pages
-        self._written = (batch, page_width, [list(pages) for pages in wanted])
+        if self._written != (size, page_width, wanted):
+            batch.write_pages(rows)
+            self._written = (size, page_width, [list(pages) for pages in wanted])
 
     def _shape(self, batch: int, width: int, page_width: int) -> _Shape:
         known = self._shapes.get((batch, width, page_width))

@@ -16,8 +16,10 @@ from sharkpack.formats.archive.generate_signature import GenerateSignature
 from sharkpack.formats.archive.manifest import EntryPoint, TargetInfo
 from sharkpack.formats.archive.reader import Archive
 from sharkpack.formats.iree_tools import run_command, script
+from sharkpack.formats.padded_batch import PaddedBatch
 from sharkpack.runtime_shim.errors import RequestError
 from sharkpack.runtime_shim.executor.compiled import CompiledExecutor
+from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 
 MODULE = "module.vmfb"
 COMMANDS = "commands.sh"
@@ -52,9 +54,11 @@ def dump_steps(program: CompiledExecutor, prompt_ids: Sequence[int], steps: int,
     cache = _empty_cache(signature, signature.reserved_pages + pages)
     np.save(folder / _cache_file(0), cache)
     dumped: list[DumpedStep] = []
+    page_ids = list(range(signature.reserved_pages, signature.reserved_pages + pages))
     tokens, start = list(prompt_ids), 0
     for index in range(steps + 1):
-        arrays = _arguments(tokens, start, batch, pages, signature) | {"memory": cache}
+        rows = [SequenceChunk(tokens, start, page_ids)]
+        arrays = PaddedBatch.of(rows, batch).by_role() | {"memory": cache}
         entry = signature.decode[batch] if index else signature.prefill[batch]
         step, cache = _dump_call(program, entry, index, arrays, folder)
         dumped.append(step)
@@ -119,18 +123,3 @@ def _cache_file(index: int) -> str:
 def _empty_cache(signature: GenerateSignature, pages: int) -> npt.NDArray[Any]:
     dtype = {"f16": np.float16, "f32": np.float32, "i8": np.int8}[signature.cache.dtype]
     return np.zeros((pages, signature.cache.page_elements), dtype)
-
-
-def _arguments(tokens: list[int], start: int, batch: int, pages: int, signature: GenerateSignature) -> Arrays:
-    """The prompt's row first; rows without a sequence are as docs/format.md has them."""
-    arrays = {
-        "tokens": np.zeros((batch, len(tokens)), np.int64),
-        "start_positions": np.zeros(batch, np.int64),
-        "seq_lens": np.ones(batch, np.int64),
-        "page_table": np.zeros((batch, pages), np.int64),
-    }
-    arrays["tokens"][0] = tokens
-    arrays["start_positions"][0] = start
-    arrays["seq_lens"][0] = start + len(tokens)
-    arrays["page_table"][0] = signature.reserved_pages + np.arange(pages)
-    return arrays

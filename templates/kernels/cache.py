@@ -1,66 +1,17 @@
-"""The layout of the paged cache in kernels, and the way to a token's page.
-
-A page holds, for each layer: the keys of each kv head as [key_head_dim][page_size] (so that the scores of 16 positions
-are one vector), then the values of each kv head as [page_size][value_head_dim]. Elements are f16, f32 or i8: then a
-head's keys are followed by f32 scales [key_head_dim / key_block][page_size], its values by [page_size].
-"""
+"""The paged cache in kernels: instructions on what lies where by formats.cache_geometry, and on a token's page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from sharkpack.formats.archive.memory import CACHE_ITEM_BYTES, key_block
+from sharkpack.formats.cache_geometry import CacheGeometry
 from sharkpack.templates.kernels.elementwise import integer_codes
 from sharkpack.templates.kernels.emitter import F32, I32, Binding, Emitter
 from sharkpack.templates.kernels.halves import F16, narrow, widen
 
-CacheDtype = Literal["f16", "f32", "i8"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheLayout:
-    """The shape of one page: the only thing that the two kernels below the attention share."""
-
-    dtype: CacheDtype
-    page_size: int
-    layers: int
-    kv_heads: int
-    key_head_dim: int
-    value_head_dim: int
-
-    @property
-    def key_block(self) -> int:
-        return key_block(self.key_head_dim)
-
-    @property
-    def has_scales(self) -> bool:
-        return self.dtype == "i8"
-
-    @property
-    def key_elements(self) -> int:
-        """The number of elements of one head in one page, with its scales."""
-        return self.page_size * self.key_head_dim + self._scales(self.key_head_dim // self.key_block)
-
-    @property
-    def value_elements(self) -> int:
-        """The number of elements of one head in one page, with its scales."""
-        return self.page_size * self.value_head_dim + self._scales(1)
-
-    def _scales(self, each: int) -> int:
-        """Bytes of `each` scales of a position's key or value."""
-        return 4 * each * self.page_size if self.has_scales else 0
-
-    @property
-    def layer_elements(self) -> int:
-        return self.kv_heads * (self.key_elements + self.value_elements)
-
-    @property
-    def page_elements(self) -> int:
-        return self.layers * self.layer_elements
-
-    @property
-    def item_bytes(self) -> int:
-        return CACHE_ITEM_BYTES[self.dtype]
+class CacheLayout(CacheGeometry):
+    """The cache's geometry with the instructions that find, load and store its elements."""
 
     @property
     def tag(self) -> str:

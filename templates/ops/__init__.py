@@ -3,7 +3,7 @@
 A recipe calls these; a target's lowering (templates/lowering) puts kernels in their place in the traced program.
 Weights are packed int8 streams (sharkpack.formats.packing); "rows" are the tokens of all sequences, flattened.
 
-Imports from templates: kernels.
+Imports from templates: kernels, lowering.
 """
 
 from sharkpack.templates.ops.attention import attend

@@ -5,13 +5,14 @@ import math
 import torch
 from torch import Tensor
 
-from sharkpack.formats.archive.memory import key_block
+from sharkpack.formats.cache_geometry import CacheDtype, CacheGeometry
 
 CACHE_DTYPES = {"f16": torch.float16, "f32": torch.float32, "i8": torch.int8}
+_NAMES: dict[torch.dtype, CacheDtype] = {torch.float16: "f16", torch.float32: "f32", torch.int8: "i8"}
 
 
 class PagedCache:
-    """Views of a flat cache [pages, page_elements]; its layout is that of kernels/cache.py. int8 is quantised."""
+    """Views of a flat cache [pages, page_elements] of that geometry. int8 is quantised."""
 
     def __init__(
         self, flat: Tensor, page_size: int, layers: int, kv_heads: int, key_head_dim: int, value_head_dim: int
@@ -20,10 +21,17 @@ class PagedCache:
         self.quantized = flat.dtype == torch.int8
         self.key_shape = (key_head_dim, page_size)
         self.value_shape = (page_size, value_head_dim)
-        self.key_block = key_block(key_head_dim)
-        scales = (4 * page_size * (key_head_dim // self.key_block), 4 * page_size) if self.quantized else (0, 0)
-        self.key_elements = kv_heads * (key_head_dim * page_size + scales[0])
-        self.layer_elements = self.key_elements + kv_heads * (value_head_dim * page_size + scales[1])
+        geometry = CacheGeometry(
+            dtype=_NAMES[flat.dtype],
+            page_size=page_size,
+            layers=layers,
+            kv_heads=kv_heads,
+            key_head_dim=key_head_dim,
+            value_head_dim=value_head_dim,
+        )
+        self.key_block = geometry.key_block
+        self.key_elements = kv_heads * geometry.key_elements
+        self.layer_elements = geometry.layer_elements
 
     def keys(self, page: int, layer: int) -> Tensor:
         """[kv_heads, key_head_dim, page_size], a view: codes, in a quantised cache."""

@@ -1,10 +1,11 @@
 """Attention in kernels for CPUs: for many tokens one after the other, for a decode step all of it in one."""
 
+from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.attention_heads import Output
 from sharkpack.templates.kernels.attention_parts import room_for_parts
 from sharkpack.templates.kernels.attention_step import attention_step
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.rope_and_store import rope_and_store
 from sharkpack.templates.kernels.rows import rms_norm
 from sharkpack.templates.lowering.cpu.writer import Writer

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
+from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.formats.packing import LAYOUTS
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.lowering.generic.attend import Attention, attend
 from sharkpack.templates.lowering.generic.experts import expert_matmul, route
 from sharkpack.templates.lowering.generic.paged import Rows

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES, PagedCache
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.templates.kernels.attention import attention
-from sharkpack.templates.kernels.cache import CacheDtype
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.ops.attention import attention as attention_of

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
+from sharkpack.formats.cache_geometry import CacheDtype
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.kernels.rope_and_store import rope_and_store

@@ -10,8 +10,8 @@ import pytest
 from sharkpack.bundler.compile import compiler
 from sharkpack.bundler.compile.trace import trace
 from sharkpack.bundler.sources import open_source
+from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.templates.architectures.recipes import RECIPES
-from sharkpack.templates.kernels.cache import CacheDtype
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel
 from sharkpack.templates.lowering.lowering import link

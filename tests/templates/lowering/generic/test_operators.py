@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.formats.packing import LAYOUTS
-from sharkpack.templates.kernels.cache import CacheDtype, CacheLayout
+from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES, PagedCache
 from tests.templates.lowering.generic.operator_runner import Case, OperatorRunner
 from tests.templates.weights import error, random_matrix
