@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sharkpack.formats.host.cpu import Cpu
     from sharkpack.runtime_shim.bundle.bundle import Bundle
+    from sharkpack.runtime_shim.device.requirements import DeviceFacts
     from sharkpack.runtime_shim.device.selection import Device, Machine, Rejection, Selection, devices, select
     from sharkpack.runtime_shim.engine.engine import Engine
     from sharkpack.runtime_shim.engine.generation import Completion, Generation
@@ -47,6 +48,7 @@ __all__ = [
     "ControlTokens",
     "Cpu",
     "Device",
+    "DeviceFacts",
     "DeviceFailedError",
     "Engine",
     "EngineClosedError",
@@ -74,6 +76,7 @@ __all__ = [
 _HOME = {
     "Cpu": "sharkpack.formats.host.cpu",
     "Bundle": "sharkpack.runtime_shim.bundle.bundle",
+    "DeviceFacts": "sharkpack.runtime_shim.device.requirements",
     "Device": "sharkpack.runtime_shim.device.selection",
     "Machine": "sharkpack.runtime_shim.device.selection",
     "Rejection": "sharkpack.runtime_shim.device.selection",
