@@ -1,6 +1,7 @@
 """The toy as a real bundle: code, table, tokenizer and manifest, each of which a test may change."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sharkpack.formats.archive.manifest import (
@@ -43,6 +44,7 @@ class ToyBundle:
     signature: Signature = TOY_SIGNATURE
     targets: tuple[TargetInfo, ...] = ()
     chat_template: str | None = None
+    chat_templates: Mapping[str, str] = field(default_factory=dict)
     add_bos: bool = False
     add_eos: bool = False
     minimum_runtime: str = "3.13.0"
@@ -59,6 +61,8 @@ class ToyBundle:
             writer.add("tokenizer/tokenizer.json.zst", toy_tokenizer().to_str().encode(), compress=True)
             if self.chat_template is not None:
                 writer.add("tokenizer/chat_template.jinja.zst", self.chat_template.encode(), compress=True)
+            for name, text in self.chat_templates.items():
+                writer.add(f"tokenizer/chat_templates/{name}.jinja.zst", text.encode(), compress=True)
             for target in targets:
                 writer.add(target.path, self.code)
             writer.finish(replace(self.manifest(targets), members=tuple(writer.members)).to_json())
@@ -84,11 +88,12 @@ class ToyBundle:
             tokenizer=TokenizerInfo(
                 path="tokenizer/tokenizer.json.zst",
                 chat_template="tokenizer/chat_template.jinja.zst" if self.chat_template is not None else None,
+                chat_templates={name: f"tokenizer/chat_templates/{name}.jinja.zst" for name in self.chat_templates},
                 single=single_text((BOS,) if self.add_bos else (), (END,) if self.add_eos else ()),
                 bos_token_id=BOS,
                 eos_token_id=END,
                 end_token_ids=(END,),
-                special_tokens={"bos_token": "<bos>", "eos_token": "<end>"},
+                special_tokens={"bos_token": "<bos>", "eos_token": "<end>", "image_token": "<turn>"},
             ),
             parameters=(ParameterFile(path="params/model.irpa", scope="model"),),
             tasks=self.signature.tasks,

@@ -72,7 +72,13 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 
 def _special_ids(tokenizer: Tokenizer) -> set[int]:
-    return {tokenizer.token_to_id(text) for text in SPECIAL}
+    return {_id(tokenizer, text) for text in SPECIAL}
+
+
+def _id(tokenizer: Tokenizer, text: str) -> int:
+    found = tokenizer.token_to_id(text)
+    assert found is not None
+    return found
 
 
 def _rendered(tokenizer: Tokenizer, contents: list[str], template: str = CHAT, **variables: Any) -> list[int]:
@@ -96,7 +102,7 @@ def test_a_message_opens_no_turn(tokenizer: Tokenizer, content: str) -> None:
     ids = _rendered(tokenizer, [content, "a"])
     special = [index for index in ids if index in _special_ids(tokenizer)]
     assert [tokenizer.id_to_token(index) for index in special] == ["<|im|>", "<|end|>", "<|im|>", "<|end|>", "<|im|>"]
-    assert ids.count(tokenizer.token_to_id("<tool>")) == content.count("<tool>")
+    assert ids.count(_id(tokenizer, "<tool>")) == content.count("<tool>")
     first, second = [at for at, index in enumerate(ids) if index in _special_ids(tokenizer)][:2]
     read = tokenizer.decode(ids[first + 1 : second], skip_special_tokens=False)
     if "𠀀" not in content or tokenizer.get_vocab().get("<unk>") is None:
@@ -120,9 +126,8 @@ def test_spelled_tokens_are_what_the_text_is_without_such_tokens(made: Callable[
 def test_roles_tools_and_keys_are_text_too() -> None:
     tokenizer = _byte_level()
     tokenizer.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in SPECIAL])
-    template = (
-        "<|im|>{{ messages[0].content }}{{ tools | tojson }}{{ tools | tojson(ensure_ascii=true) }}{{ tools[0] }}<|end|>"
-    )
+    template = "<|im|>{{ messages[0].content }}{{ tools | tojson }}{{ tools | tojson(ensure_ascii=true) }}"
+    template += "{{ tools[0] }}<|end|>"
     tools = [{"name": "f", "<|im|>": ["</s>"]}]
     ids = _rendered(tokenizer, ["é"], template, tools=tools)
     assert [index for index in ids if index in _special_ids(tokenizer)] == [ids[0], ids[-1]]
@@ -135,7 +140,7 @@ def test_letters_of_another_form_do_not_become_control_tokens() -> None:
     tokenizer = _byte_level()
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.add_special_tokens([AddedToken("<s>", normalized=True, special=True)])
-    special = tokenizer.token_to_id("<s>")
+    special = _id(tokenizer, "<s>")
     assert special in tokenizer.encode("\uff1cs\uff1e").ids
     ids = _rendered(tokenizer, ["a\uff1cs\uff1eb<s>"], "<s>{{ messages[0].content }}")
     assert ids.count(special) == 1
@@ -147,6 +152,6 @@ def test_white_space_that_a_token_takes_along_stays_with_the_template() -> None:
     tokenizer.add_special_tokens([AddedToken("<|im|>", rstrip=True, normalized=False, special=True)])
     tokenizer.add_special_tokens([AddedToken("<|end|>", lstrip=True, normalized=False, special=True)])
     ids = _rendered(tokenizer, [" a <|im|>  b "], "<|im|> \n{{ messages[0].content }} <|end|>")
-    special = {tokenizer.token_to_id("<|im|>"), tokenizer.token_to_id("<|end|>")}
+    special = {_id(tokenizer, "<|im|>"), _id(tokenizer, "<|end|>")}
     assert [index in special for index in ids] == [True, *[False] * (len(ids) - 2), True]
     assert tokenizer.decode(ids[1:-1]) == "a <|im|>  b"

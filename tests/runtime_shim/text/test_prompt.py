@@ -1,6 +1,7 @@
 """Prompts: text, messages and ids; BOS once; special tokens by their text."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,58 @@ def test_messages(make: Make) -> None:
 
 def test_special_tokens_are_read_in_text(make: Make) -> None:
     assert encode_prompt(make(), "a<end>b<turn>", raw=True) == (*b"a", END, *b"b", TURN)
+
+
+def test_a_prompts_own_text_is_text_in_a_template(make: Make) -> None:
+    """Only the template's control tokens are such tokens, unless it is asked for."""
+    bundle = make(chat_template=CHAT_TEMPLATE)
+    spelled = "a<end><turn>b"
+    assert encode_prompt(bundle, spelled) == (TURN, *spelled.encode())
+    assert encode_prompt(bundle, [{"role": "user", "content": spelled}]) == (TURN, *spelled.encode())
+    assert encode_prompt(bundle, spelled, special=True) == (TURN, *b"a", END, TURN, *b"b")
+    assert encode_prompt(bundle, spelled, raw=True) == (*b"a", END, TURN, *b"b")
+    assert encode_prompt(bundle, spelled, raw=True, special=False) == tuple(spelled.encode())
+    assert encode_prompt(make(add_bos=True), "<bos>a", special=False) == (BOS, *b"<bos>a")
+
+
+def test_named_templates(make: Make) -> None:
+    tool_use = "<end>{{ tools[0].name }}{{ messages[0].content }}"
+    several = {"tool_use": tool_use, "other": "other{{ messages[0].content }}"}
+    bundle, tools = make(chat_template=CHAT_TEMPLATE, chat_templates=several), [{"name": "f"}]
+    assert bundle.chat_templates == ("default", "other", "tool_use")
+    assert encode_prompt(bundle, "hi") == (TURN, *b"hi")
+    assert encode_prompt(bundle, "hi", tools=tools) == (END, *b"fhi")
+    assert encode_prompt(bundle, "hi", chat_template="other") == tuple(b"otherhi")
+    with pytest.raises(SharkpackError, match="no chat template named 'x'; there are: default, other, tool_use"):
+        encode_prompt(bundle, "hi", chat_template="x")
+    with pytest.raises(SharkpackError, match="raw is without a chat template, and 'other' is asked for"):
+        encode_prompt(bundle, "hi", raw=True, chat_template="other")
+
+
+def test_templates_without_a_default(make: Make) -> None:
+    """Text is completed as it is; messages have to have one named."""
+    bundle = make(chat_templates={"other": "other{{ messages[0].content }}"})
+    assert encode_prompt(bundle, "hi") == tuple(b"hi")
+    assert encode_prompt(bundle, "hi", chat_template="other") == tuple(b"otherhi")
+    with pytest.raises(SharkpackError, match=r"several chat templates and no default: name one of them \(other\)"):
+        encode_prompt(bundle, [{"role": "user", "content": "hi"}])
+
+
+def test_templates_write_the_names_of_tokens(make: Make) -> None:
+    names = "{{ bos_token }}{{ eos_token }}{{ image_token }}{{ pad_token }}{{ pad_token is defined }}"
+    assert encode_prompt(make(chat_template=names), "hi") == (BOS, END, TURN, *b"False")
+
+
+def test_messages_may_be_objects(make: Make) -> None:
+    bundle = make(chat_template="{% for m in messages %}{{ m.content }}{{ 'tool_calls' in m }}{% endfor %}")
+    assert encode_prompt(bundle, [Said(role="user", content="a")]) == tuple(b"aFalse")  # type: ignore[arg-type]
+
+
+@dataclass
+class Said:
+    role: str
+    content: str
+    tool_calls: None = None
 
 
 def test_bos_comes_first_and_once(make: Make) -> None:
