@@ -1,4 +1,4 @@
 """Text to tokens and back: prompts, chat templates, detokenizing, stop strings. Knows no device.
 
-Imports from runtime_shim: bundle, errors.
+Imports from runtime_shim: errors.
 """

@@ -3,15 +3,18 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
-from sharkpack.runtime_shim.bundle.bundle import Bundle
+from sharkpack.formats.archive.manifest import Manifest
 from sharkpack.runtime_shim.errors import ContextExceededError, RequestError
 from sharkpack.runtime_shim.text.length import has_more_tokens
 from sharkpack.runtime_shim.text.messages import normalize_messages, plain_data
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from sharkpack.runtime_shim.text.chat import ChatTemplate
+    from sharkpack.runtime_shim.text.control_tokens import ControlTokens
 
 FIXED_VARIABLES = frozenset({"messages", "bos_token", "eos_token"})
 """Variables of a chat template that a caller does not set."""
@@ -19,6 +22,20 @@ _KINDS = "a prompt is text, a list of token ids or a list of messages"
 
 Tool = Mapping[str, Any]
 Prompt = str | Sequence[int] | Sequence[Mapping[str, Any]]
+
+
+class BundleTexts(Protocol):
+    """Protocol for the part of a bundle that prompts are encoded by."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+    @property
+    def tokenizer(self) -> "Tokenizer": ...
+    @property
+    def control_tokens(self) -> "ControlTokens": ...
+    @property
+    def chat_templates(self) -> tuple[str, ...]: ...
+    def chat_template(self, name: str = "default") -> "ChatTemplate": ...
 
 
 class PromptOptions(TypedDict, total=False):
@@ -39,7 +56,7 @@ class PromptOptions(TypedDict, total=False):
 
 
 def encode_prompt(
-    bundle: Bundle,
+    bundle: BundleTexts,
     prompt: Prompt,
     *,
     raw: bool = False,
@@ -119,7 +136,7 @@ def _is_message(value: object) -> bool:
     return isinstance(value, Mapping) or is_dataclass(value) or hasattr(value, "model_dump")
 
 
-def _template_name(bundle: Bundle, asked: str | None, tools: Sequence[Tool]) -> str | None:
+def _template_name(bundle: BundleTexts, asked: str | None, tools: Sequence[Tool]) -> str | None:
     """The template to use, chosen as transformers does; None where there is no default."""
     names = bundle.chat_templates
     if asked is not None:
@@ -148,7 +165,7 @@ def _template_values(
 
 
 def _encode_messages(
-    bundle: Bundle,
+    bundle: BundleTexts,
     template: "ChatTemplate | None",
     messages: Sequence[Any],
     values: Mapping[str, Any],
@@ -169,7 +186,7 @@ def _encode_messages(
 
 
 def _tokens(
-    bundle: Bundle, text: str, encode: Callable[[], list[int]], limit: int | None, *, ended: bool
+    bundle: BundleTexts, text: str, encode: Callable[[], list[int]], limit: int | None, *, ended: bool
 ) -> tuple[int, ...]:
     """The ids that `encode` makes of `text`. The tokens that the model wants before a text, and after one that is
     `ended`, are added unless it spells them already: a rendered conversation waits for its answer."""
