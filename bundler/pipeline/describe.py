@@ -1,4 +1,4 @@
-"""What a bundle says of itself, by its plan and its members. Only looks things up."""
+"""Makes a bundle's manifest from its plan and its members. Only looks things up."""
 
 import importlib.metadata
 import math
@@ -53,6 +53,7 @@ def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Mani
             context_length=plan.options.context_length,
             trained_context_length=source.integer("context_length"),
             license=source.license,
+            card=source.card,
         ),
         source=Source(kind=source.kind, file=source.origin, size=source.size, sha256=source_sha256),
         producer=Producer(
@@ -65,6 +66,7 @@ def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Mani
         signature=plan.signature,
         tasks=plan.signature.tasks,
         tokenizer=_tokenizer_info(plan),
+        generation=source.generation,
         parameters=(ParameterFile(path=PARAMETERS_PATH, scope=PARAMETER_SCOPE),),
         targets=tuple(_target_info(target) for target in plan.targets),
         members=tuple(members),

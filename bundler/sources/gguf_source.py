@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from sharkpack.bundler.sources.gguf_card import gguf_card, gguf_generation
 from sharkpack.bundler.sources.gguf_parts import close_parts, open_parts
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.bundler.sources.model import SourceModel
@@ -47,6 +48,8 @@ def _describe(files: tuple[GGUFFile, ...]) -> SourceModel:
         name=metadata.text("general.name", "") or Path(whole_name(file.path.name)).stem,
         quantization=_quantization(metadata, files),
         license=metadata.text("general.license", None),
+        card=gguf_card(file.metadata),
+        generation=gguf_generation(file.metadata),
         ggml_row_order=True,
         tokenizer=read_tokenizer_source(metadata, None if embedding is None else embedding.shape[0]),
         tensors=tensors,

@@ -12,6 +12,7 @@ from sharkpack.bundler.sources.program_description import ProgramDescription
 from sharkpack.bundler.sources.tensors import SourceTensor, TensorDescription
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource
+from sharkpack.formats.archive.manifest import NO_CARD, NO_DEFAULTS, GenerationDefaults, ModelCard
 from sharkpack.formats.errors import SharkpackError
 
 _D = TypeVar("_D")
@@ -32,7 +33,8 @@ class SourceDescription:
     neighbours there (Llama), rows (2i, 2i + 1) of a head are rotated together. Otherwise, as published, i and i + half.
     files: all that it is read from. origin: what a bundle says that it was built from. size: bytes of the files.
     tensors: by name; those that recipes read while a plan is made, which are small, can be read.
-    stored_name: what its files call a tensor, for people to find it. program: the model itself, where it is a program.
+    stored_name: what its files call a tensor, for people to find it. card, generation: what it says of itself, and
+    how it advises to generate. program: the model itself, where it is a program.
     """
 
     kind: str
@@ -49,6 +51,8 @@ class SourceDescription:
     tensors: Mapping[str, TensorDescription] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     stored_name: Callable[[str], str] = field(default=str, repr=False)
+    card: ModelCard = field(default=NO_CARD, repr=False)
+    generation: GenerationDefaults = field(default=NO_DEFAULTS, repr=False)
     program: ProgramDescription | None = field(default=None, repr=False)
 
     def hyperparameters(self) -> tuple[str, ...]:

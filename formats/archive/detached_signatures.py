@@ -1,4 +1,4 @@
-"""Where detached signatures stand in an archive, and how large they are; not what is in them, or whom to trust."""
+"""Rules for detached signatures in an archive: place, order, names, sizes. Not what is in them, or whom to trust."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What this version can call of a bundle that generates text: entry points of kind `generate`, bound by role."""
+"""Binds the entry points of kind `generate` by role, as far as this version can call them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ def _memory_reasons(memory: Memory, pool: str | None) -> Iterator[str]:
 
 
 def _differences(verb: str, found: Sequence[Argument], expected: Sequence[Argument]) -> Iterator[str]:
-    """What is declared otherwise than this version would pass it, or use it."""
+    """Differences between what is declared and what this version would pass, or use."""
     by_role = {each.role: each for each in found}
     if len(by_role) != len(found):
         yield f"{verb} the same role twice"

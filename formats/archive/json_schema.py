@@ -13,7 +13,7 @@ _MOST = 2**63 - 1
 
 
 def manifest_schema() -> bytes:
-    """What `formats/archive/manifest.schema.json` has: types and ranges, not the rules that tie values together."""
+    """Returns formats/archive/manifest.schema.json: types and ranges, not the rules that tie values together."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"sharkpack bundle manifest, format version {FORMAT_MAJOR}",

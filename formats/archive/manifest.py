@@ -14,6 +14,7 @@ from sharkpack.formats.archive.manifest_parts import (
     FORMAT_MAJOR,
     FORMAT_MINOR,
     MAX_CONTENT_BYTES,
+    NO_CARD,
     NO_DEFAULTS,
     RESERVED_FEATURES,
     SIGNATURES,
@@ -45,6 +46,8 @@ __all__ = [
     "MANIFEST_PATH",
     "MAX_CONTENT_BYTES",
     "MAX_MANIFEST_BYTES",
+    "NO_CARD",
+    "NO_DEFAULTS",
     "RESERVED_FEATURES",
     "SIGNATURES",
     "Argument",
@@ -102,7 +105,7 @@ class Manifest(ManifestObject):
 
     @classmethod
     def from_values(cls, value: object) -> Self:
-        """As `from_json`, of JSON that is parsed already."""
+        """Read JSON that is parsed already; errors as of `from_json`."""
         if isinstance(value, dict) and "format" in value:  # first: another version may look different in all the rest
             read_at("format", Format, value["format"])
         return super(Manifest, cls).from_values(value)

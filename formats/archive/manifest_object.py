@@ -38,7 +38,7 @@ class BadValueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What an annotation says of a key beside its type.
+    """Description and limits of a key, in the annotation of its field.
 
     minimum: of an integer, or of each in a list. least: how many items a list has at least. required: whether a reader
     refuses an object without it; None is that it has no default. Strings may be empty where null may stand for them
@@ -115,7 +115,7 @@ def key_fields(cls: type[ManifestObject]) -> tuple[KeyField, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a class is read: its keys, the reader of each, and which have to be there."""
+    """Keys of a class, the reader of each, and the names of those that have to be there."""
 
     keys: tuple[KeyField, ...]
     readers: Mapping[str, Reader]
@@ -146,7 +146,7 @@ def _key_field(declared: Field[Any]) -> KeyField:
 
 
 def is_optional(kind: Any) -> bool:
-    """Whether null stands for a value of the type."""
+    """True where null stands for a value of the type."""
     return get_origin(kind) is UnionType and NoneType in get_args(kind)
 
 

@@ -58,7 +58,7 @@ class BaseModel(ManifestObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard(ManifestObject):
-    """What the source says of itself, for people; nothing depends on it."""
+    """Model card of the source, for people; nothing depends on it."""
 
     author: Annotated[str | None, Key("Who made it.")] = None
     organization: Annotated[str | None, Key("Who published it.")] = None
@@ -71,9 +71,12 @@ class ModelCard(ManifestObject):
     tags: Annotated[tuple[str, ...], Key("Words to find it by.")] = ()
 
 
+NO_CARD = ModelCard()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo(ManifestObject):
-    """What people want to know of the model. Lengths in tokens; `license` as the source states it."""
+    """Name, kind and sizes of the model, for people. Lengths in tokens; `license` as the source states it."""
 
     name: Annotated[str, Key("Its name.")]
     kind: Annotated[str, Key("`model`, or `adapter` for one that fits another bundle.")] = "model"
@@ -83,12 +86,12 @@ class ModelInfo(ManifestObject):
     context_length: Annotated[int, Key("Tokens a sequence may have in this bundle.", minimum=1)]
     trained_context_length: Annotated[int, Key("Tokens a sequence may have by the source.", minimum=1)]
     license: Annotated[str | None, Key("As the source states it.")] = None
-    card: Annotated[ModelCard, Key("What the source says of itself.")] = ModelCard()
+    card: Annotated[ModelCard, Key("What the source says of itself.")] = NO_CARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationDefaults(ManifestObject):
-    """How the source advises to generate, for a caller to take or leave; None, or nothing, where it does not say."""
+    """Sampling parameters that the source advises, for a caller to take or leave; None where it does not say."""
 
     temperature: Annotated[float | None, Key("0 is greedy.")] = None
     top_k: Annotated[int | None, Key("Sample among as many tokens; 0 is all.")] = None
@@ -149,7 +152,7 @@ class PromptPiece(ManifestObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerInfo(ManifestObject):
-    """Where the tokenizer lies and which tokens are special. Paths name members; ids are below the vocabulary size.
+    """Members of the tokenizer, and its special tokens. Paths name members; ids are below the vocabulary size.
 
     single: what the model is given for one text: tokens before it, the text, tokens after it. chat_templates: members
     besides the one to use, by name. special_tokens: texts of tokens by the names that templates write ("bos_token").

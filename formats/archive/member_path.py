@@ -1,4 +1,4 @@
-"""Which names an archive member may have: rules only, shared by the writer, the reader and the manifest."""
+"""Rules for the names of archive members, shared by the writer, the reader and the manifest."""
 
 import re
 from collections.abc import Iterable

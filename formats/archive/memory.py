@@ -50,7 +50,7 @@ class Plane(ManifestObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageEntry(ManifestObject):
-    """What a page has of one layer, or of whatever else keeps something for each position; `count` alike in a row."""
+    """Tensors that a page has of one layer, or of whatever else keeps something for a position; `count` in a row."""
 
     count: Annotated[int, Key("How many follow one another.", minimum=1)] = 1
     planes: Annotated[tuple[Plane, ...], Key("Its tensors, in the order of the page.", least=1)]

@@ -75,14 +75,14 @@ class Archive:
         self.close()
 
     def member(self, path: str) -> Member:
-        """What the manifest says of a member; SharkpackError if there is none of that name."""
+        """Returns the manifest's entry for a member; SharkpackError if there is none of that name."""
         try:
             return self.members[path]
         except KeyError:
             raise BundleDamagedError(f"{self.path}: no member {path!r}") from None
 
     def file_offset(self, path: str) -> int:
-        """Where in the file a member's data begins, in bytes."""
+        """Returns the offset of a member's data in the file, in bytes."""
         return self.member(path).offset
 
     def view(self, path: str) -> memoryview:
@@ -116,7 +116,7 @@ class Archive:
         return self._checked(f"{SIGNATURES}{name}")
 
     def signed_bytes(self) -> bytes:
-        """What a signature signs: the manifest as it lies in the file, which has the hash of every other member."""
+        """Returns what a signature signs: the manifest as it lies in the file, with the hash of every other member."""
         return self._checked(MANIFEST_PATH)
 
     def _checked(self, path: str) -> bytes:

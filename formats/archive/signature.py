@@ -51,7 +51,7 @@ class EntryPoint(ManifestObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature(ManifestObject):
-    """What any target's module can be called for. Lengths in tokens; docs/format.md has the calls."""
+    """Functions of any target's module, and the memory that they share. Lengths in tokens; see docs/format.md."""
 
     version: Annotated[int, Key("Version of the ABI.", minimum=1, required=True)] = ABI_VERSION
     module: Annotated[str, Key("Name of the module.", required=True)] = "module"

@@ -11,7 +11,7 @@ _VERSION = r"[0-9]+(\.[0-9]+){0,3}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements(ManifestObject):
-    """What must be there before the code is loaded. A device lacks what a reader does not know: `unknown` is that."""
+    """Requirements to be met before a target's code is loaded. No device meets those in `unknown`."""
 
     cpu_features: Annotated[tuple[str, ...], Key("LLVM's names of CPU features that the code uses unasked.")] = ()
     api_version: Annotated[str | None, Key("The oldest version of the driver's API.", pattern=_VERSION)] = None

@@ -86,7 +86,7 @@ class ArchiveWriter:
 
     @property
     def members(self) -> list[Member]:
-        """What the manifest has to list: all members so far, `mimetype` first."""
+        """Members that the manifest has to list: all members so far, `mimetype` first."""
         return list(self._members)
 
     def __enter__(self) -> "ArchiveWriter":

@@ -43,7 +43,7 @@ _LOCAL_CRC32_OFFSET = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the ZIP layer says of one member. Offsets and sizes in bytes; `dos_time` is date << 16 | time."""
+    """ZIP record of one member. Offsets and sizes in bytes; `dos_time` is date << 16 | time."""
 
     path: str
     crc32: int
@@ -53,12 +53,12 @@ class Record:
 
     @property
     def crc32_offset(self) -> int:
-        """Where in the file the local header keeps the CRC-32 (4 bytes, little-endian)."""
+        """Offset in the file of the local header's CRC-32 (4 bytes, little-endian)."""
         return self.header_offset + _LOCAL_CRC32_OFFSET
 
     @property
     def data_offset(self) -> int:
-        """Where in the file the member's data begins: a multiple of DATA_ALIGNMENT, for all but `mimetype`."""
+        """Offset in the file of the member's data: a multiple of DATA_ALIGNMENT, for all but `mimetype`."""
         name_end = self.header_offset + _LOCAL.size + len(self.path)
         if self.path == MIMETYPE_PATH:
             return name_end
@@ -112,13 +112,13 @@ def central_record(record: Record) -> bytes:
 
 
 def directory(records: Sequence[Record]) -> bytes:
-    """What follows the last member: the central directory and the end records."""
+    """Returns what follows the last member: the central directory and the end records."""
     entries = b"".join(map(central_record, records))
     return entries + end_records(len(records), records[-1].end, len(entries))
 
 
 def end_records(count: int, directory_offset: int, directory_size: int) -> bytes:
-    """What follows the central directory: ZIP64 end record, its locator, end record; END_SIZE bytes."""
+    """Returns what follows the central directory: ZIP64 end record, its locator, end record; END_SIZE bytes."""
     end64 = _END64.pack(
         *(_END64_SIGNATURE, _END64.size - 12, _MADE_BY_UNIX | _ZIP64_VERSION, _ZIP64_VERSION),
         *(0, 0, count, count, directory_size, directory_offset),

@@ -1,4 +1,4 @@
-"""What a target requires, held to what a device has. What cannot be found out about a device counts as lacking."""
+"""Checks a target's requirements against a device. What cannot be found out about a device counts as lacking."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFacts:
-    """What is known of a device; None is not known. Names are those of `Requirements`."""
+    """Properties of a device, named as in `Requirements`; None is not known."""
 
     cpu_features: frozenset[str] | None = None
     api_version: str | None = None
@@ -43,7 +43,7 @@ def unmet(requires: Requirements, facts: DeviceFacts) -> str | None:
 
 
 def parse_device_info(text: str) -> DeviceFacts:
-    """From what IREE's CUDA and HIP drivers print of a device. Code of either stores any type, and shuffles."""
+    """Read what IREE's CUDA and HIP drivers print of a device. Code of either stores any type, and shuffles."""
     found = dict(re.findall(r"^- ([a-z0-9-]+): (.*)$", text, re.MULTILINE))
     capability, memory = found.get("gpu-compute-capability"), found.get("memory-total-global-memory-size", "")
     architecture = found.get("gpu-arch-name", "").partition(":")[0] or None

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
+from sharkpack.bundler.sources.huggingface.front_matter import checkpoint_card, declared_license, read_front_matter
+from sharkpack.bundler.sources.huggingface.generation_config import read_generation_config
 from sharkpack.bundler.sources.huggingface.hyperparameters import hyperparameters, settle
-from sharkpack.bundler.sources.huggingface.license import read_license
 from sharkpack.bundler.sources.huggingface.maps import MAPS
 from sharkpack.bundler.sources.huggingface.scales import declared_block
 from sharkpack.bundler.sources.huggingface.shards import Shards, open_shards
@@ -68,6 +69,7 @@ def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards
     tensors |= {name: ComputedTensor(name=name, values=values) for name, values in derived.tensors.items()}
     rows = _vocabulary_rows(config, tensors, tied=tied)
     values, name = {**sizes, **derived.values}, folder.resolve().name
+    matter = read_front_matter(folder)
     return SourceModel(
         kind="safetensors",
         path=folder,
@@ -77,7 +79,9 @@ def _describe(folder: Path, config: Metadata, how: CheckpointMap, shards: Shards
         architecture=how.architecture,
         name=name,
         quantization=_quantization(shards),
-        license=read_license(folder),
+        license=declared_license(matter),
+        card=checkpoint_card(matter),
+        generation=read_generation_config(folder),
         ggml_row_order=False,
         tokenizer=TokenizerFiles(folder=folder, config=config.values, rows=rows),
         tensors=tensors,

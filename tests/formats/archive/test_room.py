@@ -77,7 +77,7 @@ def test_each_entry_point_and_its_memory_are_named() -> None:
 
 
 def test_only_the_entry_point_is_unavailable() -> None:
-    """What this version can call of a bundle goes on where the bundle has more than that."""
+    """A bundle that has more than this version can call is called for the rest."""
     more = Manifest.from_json(data("qwen3.5-mtp")).signature
 
     mine = sample_manifest(sample_members()).signature

@@ -18,7 +18,7 @@ Place = tuple[str | int, ...]
 
 
 def objects(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Where the JSON has objects, the outermost first; not those whose keys are names, of which all are known."""
+    """Places of the objects, the outermost first; not of those whose keys are names, of which all are known."""
     if place[-1:] in (("special_tokens",), ("chat_templates",)):
         return
     if isinstance(value, dict):
