@@ -7,6 +7,7 @@ from functools import partial
 from sharkpack.bundler.background import BackgroundTask
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import Module, compile_targets
+from sharkpack.bundler.compile.program import program_maker
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.pipeline.describe import (
@@ -54,7 +55,8 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
 def _modules(prepared: Prepared[BuildPlan], cache: CompileCache | None) -> list[Module]:
     plan = prepared.plan
     key = None if cache is None else plan.program_key
-    return compile_targets(plan.targets, plan.program, key, cache, prepared.steps)
+    program = program_maker(plan.program, key, cache, prepared.steps)
+    return compile_targets(plan.targets, program, key, cache, prepared.steps)
 
 
 def _write(archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module]) -> None:

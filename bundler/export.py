@@ -12,7 +12,7 @@ import numpy as np
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import compile_target
 from sharkpack.bundler.compile.compiler import flags_of
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE
+from sharkpack.bundler.compile.program import PARAMETER_SCOPE, program_maker
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.describe import describe
@@ -79,8 +79,7 @@ def export(options: BuildOptions, folder: Path, progress: Progress) -> ExportRep
 def _write_code(plan: BuildPlan, out: Path, cache: CompileCache | None, steps: Steps) -> dict[str, str]:
     """Returns the name of the program of each target: one for all where no kernel is written for a target."""
     programs = {}
-    with steps("trace"):
-        program = plan.program()
+    program = program_maker(plan.program, None if cache is None else plan.program_key, cache, steps)()
     for target in plan.targets:
         with steps(f"compile {target.id}"):
             programs[target.id] = f"{target.id}.mlir" if has_calls(program.text) else PROGRAM

@@ -25,22 +25,18 @@ class Module:
 
 def compile_targets(
     targets: Sequence[Target],
-    make_program: Callable[[], Program],
+    program: Callable[[], Program],
     program_key: str | None,
     cache: CompileCache | None,
     steps: Steps,
 ) -> list[Module]:
     """One module for each target; without a `cache`, all of them made anew.
 
-    make_program: traces, and is called only where the cache lacks a module. program_key: of what it makes, or None
-    where that is its own key.
+    program: called only where the cache lacks a module. program_key: of what it gives, or None where that is its own
+    key.
     """
     found = {target.id: _find(cache, program_key, target) for target in targets}
-    program = None
-    if None in found.values():
-        with steps("trace"):
-            program = make_program()
-    return [found[target.id] or _make(program, target, cache, program_key, steps) for target in targets]
+    return [found[target.id] or _make(program(), target, cache, program_key, steps) for target in targets]
 
 
 def compile_target(program: Program, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:
@@ -73,10 +69,9 @@ def _find(cache: CompileCache | None, program: str | None, target: Target) -> Mo
 
 
 def _make(
-    program: Program | None, target: Target, cache: CompileCache | None, program_key: str | None, steps: Steps
+    program: Program, target: Target, cache: CompileCache | None, program_key: str | None, steps: Steps
 ) -> Module:
     """By the text of the program, which is the same for many a program's key."""
-    assert program is not None
     with steps(f"compile {target.id}"):
         start = time.perf_counter()
         code, key, cached = compile_target(program, target, cache)

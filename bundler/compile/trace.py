@@ -32,11 +32,8 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
             _export_decode(programs, model, options, size)
         _export_head(programs, model, options)
     output = aot.export(programs, import_symbolic_shape_expressions=False)
-    return Program(
-        text=output.mlir_module.get_asm(assume_verified=True),
-        entry_points=(*(f"{kind}_bs{size}" for size in sizes for kind in ("prefill", "decode")), "head"),
-        from_recipe=not model.plain_operators,
-    )
+    text = output.mlir_module.get_asm(assume_verified=True)
+    return Program(text=text, from_recipe=not model.plain_operators)
 
 
 def _end_search_for_torch_dialect() -> None:

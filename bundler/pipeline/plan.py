@@ -75,8 +75,7 @@ class BuildPlan:
         """The model as the compiler takes it: traced, unless it is MLIR already."""
         program = self.source.program
         if isinstance(program, MlirProgram):
-            names = tuple(entry.function for entry in self.signature.entry_points)
-            return Program(text=program.code.text, entry_points=names, from_recipe=False)
+            return Program(text=program.code.text, from_recipe=False)
         from sharkpack.bundler.compile.trace import (
             trace,  # torch and turbine: seconds to load, where there is code already
         )

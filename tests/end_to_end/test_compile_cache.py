@@ -86,7 +86,7 @@ def test_builds_with_and_without_a_cache_are_the_same(
     tiny: Path, filled: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entries = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert len(entries) == 3
+    assert len(entries) == 4  # the model spec, the program, which code it has, the code
     output = tmp_path / "tiny.shark"
     assert _found(_report(tiny, output, capfd, "--no-cache")) == (False, True)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == entries
@@ -108,13 +108,25 @@ print(*(name for name in ("torch", "iree.compiler", "iree.turbine", "transformer
     assert (tmp_path / "tiny.shark").read_bytes() == _outputs(filled)[0].read_bytes()
 
 
+def test_another_target_of_a_cached_model_is_compiled_without_torch(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    """And another precision of the same target: both are made of the program that the first build traced."""
+    program = """
+import sys
+from sharkpack.cli.main import main
+assert main(["build", *sys.argv[1:]]) == 0
+print(*(name for name in ("torch", "iree.turbine") if name in sys.modules))
+"""
+    for options in (("--target", "aarch64"), ("--activations", "float32")):
+        assert python(program, tiny, *OPTIONS, *options, "--quiet", "-o", tmp_path / "tiny.shark") == "\n"
+
+
 @pytest.mark.usefixtures("compiler")
 def test_for_another_batch_size_the_model_is_made_after_all(
     tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Its spec is found, its code is not."""
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd, "--batch-sizes", "2")) == (False, True)
-    assert len(list(folder.iterdir())) == 5
+    assert len(list(folder.iterdir())) == 7
 
 
 def test_another_vocabulary_and_template_take_the_same_code(
@@ -142,7 +154,7 @@ def test_another_program_is_not_found(
     tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert _found(_report(tiny, tmp_path / "tiny.shark", capfd, "--page-size", "16")) == (False, True)
-    assert len(list(folder.iterdir())) == 6
+    assert len(list(folder.iterdir())) == 8
 
 
 @pytest.mark.usefixtures("compiler")
