@@ -7,7 +7,7 @@ from functools import partial
 from sharkpack.bundler.background import BackgroundTask
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import Module, compile_targets
-from sharkpack.bundler.compile.program import program_maker
+from sharkpack.bundler.compile.program import Program, program_maker
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.pipeline.describe import (
@@ -20,6 +20,7 @@ from sharkpack.bundler.pipeline.describe import (
 from sharkpack.bundler.pipeline.output import OutputPath, default_output
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.pipeline.prepare import Prepared, prepare
+from sharkpack.bundler.pipeline.stored_program import OPERATORS_PATH, PROGRAM_PATH, operators_json, program_source
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.tokenizer import RebuiltTokenizer
 from sharkpack.formats.archive.compressed import Compressed
@@ -34,9 +35,11 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     output = OutputPath(path=options.output or default_output(options.source), overwrite=options.force)
     planner = partial(make_plan, options=options, cache=cache)
     with prepare(options.source, planner, progress, quantize=options.quantize, output=output) as prepared:
-        modules = _modules(prepared, cache)
+        key = None if cache is None else prepared.plan.program_key
+        program = program_maker(prepared.plan.program, key, cache, prepared.steps)
+        modules = compile_targets(prepared.plan.targets, program, key, cache, prepared.steps)
         with ArchiveWriter(output.path, overwrite=output.overwrite) as archive:
-            _write(archive, prepared, modules)
+            _write(archive, prepared, modules, program() if options.program else None)
     return BuildReport(
         path=output.path,
         size=output.path.stat().st_size,
@@ -52,16 +55,11 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
     )
 
 
-def _modules(prepared: Prepared[BuildPlan], cache: CompileCache | None) -> list[Module]:
-    plan = prepared.plan
-    key = None if cache is None else plan.program_key
-    program = program_maker(plan.program, key, cache, prepared.steps)
-    return compile_targets(plan.targets, program, key, cache, prepared.steps)
-
-
-def _write(archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module]) -> None:
+def _write(
+    archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module], program: Program | None
+) -> None:
     plan, steps = prepared.plan, prepared.steps
-    size, texts = plan.parameters.total_size, BackgroundTask(partial(_compress_texts, plan.tokenizer))
+    size, texts = plan.parameters.total_size, BackgroundTask(partial(_compress_texts, plan.tokenizer, program))
     with steps("weights", size) as done, archive.open_member(PARAMETERS_PATH, size) as out:
         write_parameters(plan.parameters, out, plan.model, prepared.source, done)
     with steps("archive"):
@@ -69,14 +67,19 @@ def _write(archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[
             archive.add_compressed(path, text)
         for module in modules:
             archive.add(module_path(module.target), module.code)
-        archive.finish(describe(plan, archive.members, prepared.sha256()).to_json())
+        if program is not None:
+            archive.add(OPERATORS_PATH, operators_json(program))
+        stored = None if program is None else program_source(program)
+        archive.finish(describe(plan, archive.members, prepared.sha256(), stored).to_json())
 
 
-def _compress_texts(tokenizer: RebuiltTokenizer) -> dict[str, Compressed]:
+def _compress_texts(tokenizer: RebuiltTokenizer, program: Program | None) -> dict[str, Compressed]:
     """By the members' paths; beside the weights, as it takes a third of a second for a large vocabulary."""
-    texts = {TOKENIZER_PATH: Compressed.of(tokenizer.json)}
-    templates = tokenizer.chat_templates.items()
-    return texts | {chat_template_path(name): Compressed.of(text.encode()) for name, text in templates}
+    texts = {TOKENIZER_PATH: tokenizer.json}
+    texts |= {chat_template_path(name): text.encode() for name, text in tokenizer.chat_templates.items()}
+    if program is not None:
+        texts[PROGRAM_PATH] = program.text.encode()
+    return {path: Compressed.of(text) for path, text in texts.items()}
 
 
 def _peak_memory() -> int:

@@ -16,6 +16,7 @@ class BuildOptions:
     """output: None is beside the source. context: None is DEFAULT_CONTEXT, or less if the model was trained on less.
     batch_sizes: None is DEFAULT_BATCH_SIZES, or those that a program has. page_size, cache_dtype, activations: None is
     32, f16 and int8, or what a program says.
+    program: whether the bundle holds the program, for further targets.
     cache: whether to take code from the compile cache and to keep it there. quantize: None keeps the source's types."""
 
     source: str
@@ -27,6 +28,7 @@ class BuildOptions:
     cache_dtype: Literal["f16", "f32", "i8"] | None = None
     activations: Literal["int8", "float32"] | None = None
     force: bool = False
+    program: bool = True
     cache: bool = True
     quantize: QuantizeOptions | None = None
 

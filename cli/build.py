@@ -1,6 +1,7 @@
 """`sharkpack build`: a source model into one .shark file."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside the source, as .shark")
     add_program_arguments(parser)
+    parser.add_argument(
+        "--no-program",
+        action="store_true",
+        help="leave out the program that a further target could be compiled from (tens of kilobytes)",
+    )
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
     add_report_arguments(parser)
 
@@ -50,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace, progress: "Progress") -> "BuildReport":
     from sharkpack.bundler.build import build
 
-    return build(read_options(arguments), progress)
+    return build(replace(read_options(arguments), program=not arguments.no_program), progress)
 
 
 def _fields(report: "BuildReport") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sharkpack.formats.archive.manifest import (
     ModelInfo,
     ParameterFile,
     Producer,
+    ProgramSource,
     Requirements,
     Source,
     TargetInfo,
@@ -40,8 +41,10 @@ def chat_template_path(name: str) -> str:
     return f"tokenizer/chat_templates/{_NOT_IN_PATHS.sub('_', name)}.jinja.zst"
 
 
-def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Manifest:
-    """The manifest of a bundle of that plan with those members."""
+def describe(
+    plan: BuildPlan, members: list[Member], source_sha256: str, program: ProgramSource | None = None
+) -> Manifest:
+    """The manifest of a bundle of that plan with those members; program: what it says of the one that is among them."""
     source = plan.source
     return Manifest(
         format=Format(),
@@ -69,6 +72,7 @@ def describe(plan: BuildPlan, members: list[Member], source_sha256: str) -> Mani
         generation=source.generation,
         parameters=(ParameterFile(path=PARAMETERS_PATH, scope=PARAMETER_SCOPE),),
         targets=tuple(_target_info(target) for target in plan.targets),
+        program=program,
         members=tuple(members),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sharkpack.formats.errors import SharkpackError
-from sharkpack.templates.lowering.operators import OPERATORS, Scalar
+from sharkpack.templates.lowering.operators import OPERATORS, Operator, Scalar
 from sharkpack.templates.lowering.program import Function, NeutralProgram, OperatorCall, Value
 
 NAMESPACE = "sharkpack"
@@ -21,6 +21,7 @@ _CALLS = f'torch.operator "torch.{NAMESPACE}.'
 _CALL = re.compile(
     rf'^    (?:(%[\w.$-]+)(?::(\d+))? = )?torch\.operator "torch\.{NAMESPACE}\.(\w+)"\((.*)\) : \((.*)\) -> (.*?) *$'
 )
+_OPERATOR = re.compile(rf'torch\.operator "torch\.{NAMESPACE}\.(\w+)"')
 _CONSTANT = re.compile(r"^    (%[\w.$-]+) = torch\.constant\.(int|float|bool|str|none)(?: (.*))?$")
 _RESULT = re.compile(r"(%[\w.$-]+)#(\d+)")
 _LOAD = re.compile(r"^    (%[\w.$-]+) = util\.global\.load ")
@@ -32,6 +33,11 @@ _TENSOR = re.compile(r"^!torch\.vtensor<\[([\d?,]*)\],(\w+)>$")
 def has_calls(text: str) -> bool:
     """Whether the program calls operators of ours: other programs need no lowering."""
     return _CALLS in text
+
+
+def operators_of(text: str) -> tuple[Operator, ...]:
+    """The operators that a program of this version's own trace calls, by name."""
+    return tuple(OPERATORS[name] for name in sorted(set(_OPERATOR.findall(text))))
 
 
 def parse(text: str) -> NeutralProgram:

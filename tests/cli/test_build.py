@@ -91,7 +91,7 @@ def test_every_option(sharkpack: Sharkpack, builder: Builder) -> None:
     sharkpack(
         *("build", "model.gguf", "-o", "out.shark", "--target", "host", "--target", "aarch64"),
         *("--batch-sizes", "8,1", "--context", "4096", "--page-size", "16"),
-        *("--cache-dtype", "f32", "--activations", "float32", "--force", "--no-cache"),
+        *("--cache-dtype", "f32", "--activations", "float32", "--force", "--no-cache", "--no-program"),
     )
     assert builder.options == [
         BuildOptions(
@@ -104,6 +104,7 @@ def test_every_option(sharkpack: Sharkpack, builder: Builder) -> None:
             cache_dtype="f32",
             activations="float32",
             force=True,
+            program=False,
             cache=False,
         )
     ]

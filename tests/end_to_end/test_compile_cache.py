@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from sharkpack.bundler.compile.compiler import compile_module
+from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.formats.archive.reader import Archive
+from sharkpack.templates.lowering.lowering import link
 from tests.end_to_end.command_line import SHARKPACK, build, python
 from tests.tiny_models import write_tiny_gguf
 
@@ -106,6 +109,30 @@ print(*(name for name in ("torch", "iree.compiler", "iree.turbine", "transformer
 """
     assert python(program, tiny, *OPTIONS, "--quiet", "-o", tmp_path / "tiny.shark") == "\n"
     assert (tmp_path / "tiny.shark").read_bytes() == _outputs(filled)[0].read_bytes()
+
+
+def test_a_bundle_holds_the_program_that_its_code_was_compiled_from(filled: Path, tmp_path: Path) -> None:
+    with Archive.open(_outputs(filled)[0]) as archive:
+        (target,) = archive.manifest.targets
+        stored = archive.manifest.program
+        assert stored is not None
+        assert stored.calls is not None
+        declared = json.loads(archive.read(stored.calls))
+        text, code = archive.read(stored.path).decode(), archive.read(target.path)
+    assert [each["name"] for each in declared] == ["attend", "embedding", "gated", "matmul", "rms_norm"]
+    assert [(each.name, each.version) for each in stored.operators] == [(d["name"], d["version"]) for d in declared]
+    lowering = TARGETS[target.id].lowering
+    assert compile_module(link(text, lowering), TARGETS[target.id], verify=False) == code
+
+
+def test_the_program_can_be_left_out(
+    tiny: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "tiny.shark"
+    assert _found(_report(tiny, output, capfd, "--no-program")) == (True, False)
+    with Archive.open(output) as archive:
+        assert archive.manifest.program is None
+        assert not [path for path in archive.members if path.startswith("program/")]
 
 
 def test_another_target_of_a_cached_model_is_compiled_without_torch(tiny: Path, folder: Path, tmp_path: Path) -> None:
