@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import describe_file, explain_missing, wrong_file
 
 if TYPE_CHECKING:
     from sharkpack.cli.support.inspection import Inspection
@@ -61,14 +62,17 @@ def detect_kind(path: Path) -> str:
         return "irpa"
     if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40:
         return "safetensors"
-    found = f"begins with {start[:8].hex(' ')}" if start else "is empty"
-    raise SharkpackError(f"{path} is not a .shark, .gguf, .irpa or .safetensors file: it {found}")
+    raise wrong_file(path, "a .shark, .gguf, .irpa or .safetensors file", f"it begins with {start[:8].hex(' ')}")
 
 
 def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(9)
+    except FileNotFoundError as error:
+        raise SharkpackError(f"{path}: {explain_missing(path)}") from error
+    except IsADirectoryError as error:
+        raise SharkpackError(f"{path}: {describe_file(path)}, or one with config.json") from error
     except OSError as error:
         raise SharkpackError(f"cannot read {path}: {error.strerror}") from error
 

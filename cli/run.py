@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from sharkpack.cli.support.arguments import finite_number, positive_integer, seed
 from sharkpack.cli.support.console import format_seconds, write_json, write_note, write_text
-from sharkpack.cli.support.text_file import read_prompt, utf8_text
+from sharkpack.cli.support.text_file import read_prompt
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.text import decode_text
 
 if TYPE_CHECKING:
     from sharkpack.runtime_shim import Completion, Engine, Generation, Sampling
@@ -175,7 +176,7 @@ def compose_prompt(arguments: argparse.Namespace, *, has_template: bool) -> "Pro
         raise SharkpackError(f"--system needs the chat template, and {why}: put the text into the prompt")
     if not prompt:
         raise SharkpackError("the prompt is empty: give at least one character")
-    system = utf8_text(arguments.system.encode("utf-8", errors="surrogateescape"), "the system message")
+    system = decode_text(arguments.system.encode("utf-8", errors="surrogateescape"), "the system message")
     return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
 
 

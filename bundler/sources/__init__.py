@@ -11,12 +11,13 @@ from pathlib import Path
 from sharkpack.bundler.progress import Progress
 from sharkpack.bundler.sources.fetch import is_remote, locate
 from sharkpack.bundler.sources.gguf_source import open_gguf
-from sharkpack.bundler.sources.huggingface import open_checkpoint
+from sharkpack.bundler.sources.huggingface import CONFIG, open_checkpoint
 from sharkpack.bundler.sources.model import SourceDescription, SourceModel
 from sharkpack.bundler.sources.tensors import SourceTensor
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.sources.tokenizer_source import TokenizerSource, TokenType
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import describe_file, explain_missing
 from sharkpack.formats.model_files.gguf import MAGIC as GGUF_MAGIC
 
 __all__ = [
@@ -61,6 +62,8 @@ def open_source(argument: str, progress: Progress | None = None) -> SourceModel:
 
 def _open_path(path: Path) -> SourceModel:
     if path.is_dir():
+        if not (path / CONFIG).exists() and any(path.glob("*.gguf")):
+            raise SharkpackError(f"{path}: {describe_file(path)}")
         return open_checkpoint(path)
     if path.suffix == MLIR:
         from sharkpack.bundler.sources.program.mlir_source import open_mlir  # the compiler, likewise
@@ -71,7 +74,7 @@ def _open_path(path: Path) -> SourceModel:
             start = file.read(max(map(len, SOURCES)))
     except FileNotFoundError as error:
         raise SharkpackError(
-            f"{path}: no such file; expected a GGUF file, a checkpoint's folder, hf:owner/name, a name that "
+            f"{path}: {explain_missing(path)}; expected a GGUF file, a checkpoint's folder, hf:owner/name, a name that "
             "'sharkpack models' lists, or a program (program.py:factory, program.mlir)"
         ) from error
     except OSError as error:
@@ -79,7 +82,9 @@ def _open_path(path: Path) -> SourceModel:
     for magic, open_model in SOURCES.items():
         if start.startswith(magic) or path.suffix == ".gguf":
             return open_model(path)
+    found = describe_file(path)
+    what = f"not a model that can be packed but {found}" if found else "not a model that can be packed"
     raise SharkpackError(
-        f"{path}: not a model that can be packed; supported: GGUF files, folders with config.json and *.safetensors, "
+        f"{path}: {what}; supported: GGUF files, folders with config.json and *.safetensors, "
         "and programs (program.py:factory, program.mlir)"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import explain_missing
 from sharkpack.formats.model_files.gguf import GGUFFile
 from sharkpack.formats.model_files.gguf_part_names import part_names
 
@@ -22,7 +23,9 @@ def open_parts(path: str | os.PathLike[str]) -> tuple[GGUFFile, ...]:
         count = _integer(files[0], "count", 1)
         for number, other in enumerate(_other_parts(files[0], count), start=1):
             if not other.exists():
-                raise SharkpackError(f"{other}: no such file; it is part {number + 1} of {count} that make the model")
+                raise SharkpackError(
+                    f"{other}: {explain_missing(other)}; it is part {number + 1} of {count} that make the model"
+                )
             files.append(GGUFFile.open(other))
             _check_part(files[-1], number, count)
         _check_tensors(files)

@@ -37,6 +37,8 @@ def _describe(files: tuple[GGUFFile, ...]) -> SourceModel:
     metadata = Metadata(path=file.path, values=file.metadata)
     tensors = {name: _tensor(each, tensor) for each in files for name, tensor in each.tensors.items()}
     _check_whole_model(metadata, tensors)
+    for each in files:
+        each.refuse_zero_tail()
     embedding = tensors.get("token_embd.weight")
     return SourceModel(
         kind="gguf",

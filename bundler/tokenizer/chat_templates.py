@@ -7,6 +7,7 @@ from typing import Any
 from sharkpack.bundler.sources.json_file import read_bytes, read_values
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.text import decode_text
 
 DEFAULT = "default"
 MAX_BYTES = 16 << 20
@@ -44,10 +45,7 @@ def without_default(templates: Mapping[str, str]) -> str | None:
 
 
 def _read(path: Path) -> str:
-    try:
-        return read_bytes(path, MAX_BYTES).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SharkpackError(f"{path} is not UTF-8 text") from error
+    return decode_text(read_bytes(path, MAX_BYTES), str(path))
 
 
 def _templates(source: Metadata) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from sharkpack.bundler.sources.json_file import read_bytes
+from sharkpack.bundler.sources.json_file import read_utf8
 from sharkpack.bundler.sources.tokenizer_files import TokenizerFiles
 from sharkpack.bundler.tokenizer.added_tokens import with_added_tokens
 from sharkpack.bundler.tokenizer.chat_templates import read_chat_templates, without_default
@@ -85,7 +85,7 @@ def _load(files: TokenizerFiles) -> _Loaded:
 
 
 def _load_json(path: Path, rows: int) -> _Loaded:
-    raw = read_bytes(path, MAX_BYTES)
+    raw = read_utf8(path, MAX_BYTES)
     whole = _parse(path, raw)
     whole.no_truncation()
     whole.no_padding()

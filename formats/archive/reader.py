@@ -20,12 +20,12 @@ from sharkpack.formats.archive import zip_records
 from sharkpack.formats.archive.detached_signatures import check_signatures
 from sharkpack.formats.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, SIGNATURES, Manifest, Member
 from sharkpack.formats.errors import BundleDamagedError, BundleError, SharkpackError
+from sharkpack.formats.io.file_kind import START_BYTES, describe_file, describe_start, explain_missing
 from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.irpa import read_irpa_index
 
 _CHUNK = 1 << 20
 _MAX_WINDOW = 1 << 27
-_OTHER_FILES = {b"GGUF": "a GGUF model", b"IRPA": "an IREE parameter file", b"PK\x03\x04": "some other ZIP archive"}
 _PROGRAM = re.compile(r".+\.(mlir|py(:.*)?)")
 
 
@@ -192,12 +192,16 @@ def _map(path: Path) -> mmap.mmap:
         raise BundleError(f"{path} is a program, not a sharkpack bundle; make a bundle of it with 'sharkpack build'")
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise BundleError(f"{path}: not a sharkpack bundle but {describe_file(path)}")
         if not stat.S_ISREG(status.st_mode):  # before opening: that of a pipe would wait for its other end
             raise BundleError(f"{path} is not a regular file; a bundle is mapped, which needs one")
         if status.st_size == 0:
             raise BundleError(f"{path} is empty; get or build the bundle again")
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: cannot open: {explain_missing(path)}") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot open: {error.strerror or error}") from error
 
@@ -209,9 +213,13 @@ def _check_start(view: memoryview) -> None:
         return
     if expected.startswith(start):
         raise BundleDamagedError(f"the file is cut short: {len(view)} bytes; get or build it again")
-    found = _OTHER_FILES.get(start[:4], f"something that starts with {start[:4]!r}")
     hint = "; make a bundle of it with 'sharkpack build'" if start[:4] == b"GGUF" else ""
-    raise BundleError(f"this is {found}, not a sharkpack bundle{hint}")
+    raise BundleError(f"not a sharkpack bundle but {_other_file(bytes(view[:START_BYTES]), len(view))}{hint}")
+
+
+def _other_file(start: bytes, size: int) -> str:
+    found = describe_start(start, size) or f"something that starts with {start[:4]!r}"
+    return "some other ZIP archive" if start.startswith(b"PK") and "pickle" not in found else found
 
 
 def _read_manifest(view: memoryview, records: list[zip_records.Record]) -> Manifest:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import START_BYTES, describe_file, refuse_stand_in
 
 
 class MappedFile:
@@ -27,9 +28,13 @@ class MappedFile:
             with path.open("rb") as file:
                 if not os.fstat(file.fileno()).st_size:
                     raise SharkpackError(f"{path}: the file is cut short: it is empty; download it again")
-                return cls(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except IsADirectoryError as error:
+            raise SharkpackError(f"{path}: {describe_file(path)}") from error
         except OSError as error:
             raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
+        refuse_stand_in(path, mapping[:START_BYTES])
+        return cls(path, mapping)
 
     def view(self, offset: int, nbytes: int) -> npt.NDArray[np.uint8]:
         """Those bytes: a read-only 1-D uint8 view on the mapping."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -14,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import wrong_file
 from sharkpack.formats.io.mapped_file import MappedFile
 from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.ggml_types import GGML_TYPES
 from sharkpack.formats.model_files.gguf_values import MAX_KEY_BYTES, GGUFCursor, MetadataValue
+from sharkpack.formats.model_files.zero_tail import refuse_zero_tail
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -89,6 +92,10 @@ class GGUFFile:
         tensor = self._tensor(name)
         self._file.release(tensor.offset, tensor.nbytes)
 
+    def refuse_zero_tail(self) -> None:
+        """Raise SharkpackError where the file ends in zeros because its download broke off."""
+        refuse_zero_tail(self.path, self._file.view(0, self.size), self.tensors.values())
+
     def close(self) -> None:
         """Unmap the file; while views of it are alive, it stays mapped until the last of them goes."""
         self._file.close()
@@ -111,7 +118,7 @@ def _read_start(cursor: GGUFCursor) -> tuple[int, int]:
     """Check magic and version; return the counts of tensors and of metadata values."""
     magic = cursor.mapping[: len(MAGIC)]
     if magic != MAGIC:
-        cursor.fail(f"not a GGUF file (it begins with {magic!r}, not {MAGIC!r})")
+        raise wrong_file(Path(cursor.name), "a GGUF file", f"it begins with {magic!r}, not {MAGIC!r}")
     cursor.position = len(MAGIC)
     version = cursor.uint32()
     if version and version & 0xFFFF == 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import explain_missing, wrong_file
 from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.gguf import MAGIC, GGUFFile
 from sharkpack.formats.quant.block import Floats
@@ -37,6 +38,8 @@ def read_imatrix(path: Path) -> ImportanceMatrix:
         with path.open("rb") as file:
             in_gguf = file.read(len(MAGIC)) == MAGIC
         means = dict(_read_gguf(path) if in_gguf else _read_dat(path, path.read_bytes()))
+    except FileNotFoundError as error:
+        raise SharkpackError(f"{path}: {explain_missing(path)}") from error
     except OSError as error:
         raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
     for name, values in means.items():
@@ -75,7 +78,8 @@ def _read_dat(path: Path, data: bytes) -> Iterator[tuple[str, Floats]]:
     def take(size: int) -> bytes:
         nonlocal position
         if not 0 <= size <= len(data) - position:
-            raise SharkpackError(f"{path}: not an importance matrix, or cut short at byte {position} of {len(data)}")
+            problem = f"or cut short at byte {position} of {len(data)}"
+            raise wrong_file(path, "an importance matrix", problem)
         position += size
         return data[position - size : position]
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from sharkpack.formats.io.mapped_file import MappedFile
 from sharkpack.formats.model_files.safetensors_index import SafetensorsIndex, SafetensorsTensor, read_safetensors_index
+from sharkpack.formats.model_files.zero_tail import refuse_zero_tail
 
 
 class SafetensorsFile:
@@ -34,6 +35,10 @@ class SafetensorsFile:
         """Let the system drop the tensor's pages from memory."""
         tensor = self.tensors[name]
         self._file.release(tensor.offset, tensor.nbytes)
+
+    def refuse_zero_tail(self) -> None:
+        """Raise SharkpackError where the file ends in zeros because its download broke off."""
+        refuse_zero_tail(self.path, self._file.view(0, self.size), self.tensors.values())
 
     def close(self) -> None:
         self._file.close()

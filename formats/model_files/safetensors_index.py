@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import wrong_file
 from sharkpack.formats.io.one_line import one_line
 
 MAX_HEADER_BYTES = 100_000_000
@@ -88,17 +89,19 @@ def _read_header(path: Path) -> tuple[bytes, int]:
             if length > MAX_HEADER_BYTES and file.read(1) == b"{":
                 _fail(path, f"a header of {length} bytes; at most {MAX_HEADER_BYTES} are allowed")
             if size < _LENGTH_BYTES or not 2 <= length <= MAX_HEADER_BYTES:
-                _fail(path, "not a safetensors file (it does not begin with the length of a header)")
+                raise wrong_file(path, "a safetensors file", "it does not begin with the length of a header")
             if length > size - _LENGTH_BYTES:
                 _fail(path, f"the file is cut short: its header has {length} bytes and the file {size}")
             return file.read(length), size
+    except IsADirectoryError as error:
+        raise wrong_file(path, "a safetensors file", "it is a folder") from error
     except OSError as error:
         _fail(path, f"cannot be read: {error.strerror}")
 
 
 def _parse(path: Path, header: bytes) -> dict[str, Any]:
     if not header.startswith(b"{"):
-        _fail(path, "not a safetensors file (its header is not a JSON object)")
+        raise wrong_file(path, "a safetensors file", "its header is not a JSON object")
     try:
         entries = json.loads(header.decode("utf-8"), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:

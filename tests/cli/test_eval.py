@@ -35,15 +35,23 @@ def test_table(sharkpack: Sharkpack, bundle: Path, text: Path) -> None:
     assert "of at most 96 tokens, stride 48" in outcome.out
 
 
+def test_marks_and_line_ends_of_windows_are_no_part_of_a_text(
+    sharkpack: Sharkpack, bundle: Path, tmp_path: Path
+) -> None:
+    counts = []
+    for name, data in (("unix", "a\nbc\n"), ("windows", "\ufeffa\r\nbc\r\n")):
+        (tmp_path / name).write_bytes(data.encode())
+        counts.append(json.loads(sharkpack("eval", bundle, "--text", tmp_path / name, "--json").out)["text_tokens"])
+    assert counts[0] == counts[1]
+
+
 def test_refusals(sharkpack: Sharkpack, bundle: Path, text: Path, tmp_path: Path) -> None:
     latin = tmp_path / "latin.txt"
     latin.write_bytes(b"caf\xe9")
     assert sharkpack("eval", bundle, "--text", latin).error == (
-        f"{latin} is not UTF-8 text: byte 3 is not; convert it first"
+        f"{latin} is not UTF-8 text: byte 3 is 0xe9; convert it to UTF-8 first"
     )
     missing = tmp_path / "none.txt"
-    assert sharkpack("eval", bundle, "--text", missing).error == (
-        f"{missing}: cannot be read: No such file or directory"
-    )
+    assert sharkpack("eval", bundle, "--text", missing).error == (f"{missing}: no such file")
     assert "stride is 96" in sharkpack("eval", bundle, "--text", text, "--stride", "96").error
     assert "--text" in sharkpack("eval", bundle).error

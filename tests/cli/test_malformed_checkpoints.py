@@ -208,7 +208,7 @@ MALFORMED: dict[str, tuple[Damage, str]] = {
     "a header of 2 GB": (_great_header, "a header of 2147483648 bytes; at most 100000000 are allowed"),
     "tensors that overlap": (header(_overlap), "overlaps the one before it"),
     "no tokenizer": (remove("tokenizer.json"), "no tokenizer.json and no tokenizer.model"),
-    "tokenizer is no JSON": (write("tokenizer.json", "<html>"), "is not a tokenizer that can be loaded"),
+    "tokenizer is no JSON": (write("tokenizer.json", "<html>"), "a web page (HTML) that was saved in its place"),
     "tokenizer of nothing": (write("tokenizer.json", "{}"), "is not a tokenizer that can be loaded"),
     "tokenizer config is no JSON": (write("tokenizer_config.json", "no"), "tokenizer_config.json is not valid JSON"),
 }

@@ -78,7 +78,10 @@ def test_prompt_from_standard_input(
 
 def test_standard_input_that_is_not_text(sharkpack: Sharkpack, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ab\xff")))
-    assert sharkpack("run", bundle, "-").error == "standard input is not UTF-8 text: byte 2 is 0xff"
+    assert (
+        sharkpack("run", bundle, "-").error
+        == "standard input is not UTF-8 text: byte 2 is 0xff; convert it to UTF-8 first"
+    )
 
 
 def test_chat_template(sharkpack: Sharkpack, chat_bundle: Path) -> None:
@@ -231,3 +234,14 @@ def _wait_for_mapping(pid: int, path: Path) -> None:
     """Wait until the process has the file mapped: it is past its imports and now reads its standard input."""
     while str(path) not in Path(f"/proc/{pid}/maps").read_text():
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("text", ["\ufeffHello", "Hello\r\n", "\ufeffHello\n"])
+def test_marks_and_line_ends_of_windows_are_no_part_of_a_prompt(
+    sharkpack: Sharkpack, bundle: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def run(prompt: str) -> object:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(prompt.encode())))
+        return json.loads(sharkpack("run", bundle, "-", "--json", "--max-tokens", "1").out)["prompt_ids"]
+
+    assert run(text) == run("Hello")

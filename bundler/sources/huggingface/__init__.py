@@ -1,5 +1,5 @@
 """Hugging Face checkpoints as source models: config.json and *.safetensors, under the names that recipes know."""
 
-from sharkpack.bundler.sources.huggingface.checkpoint import open_checkpoint
+from sharkpack.bundler.sources.huggingface.checkpoint import CONFIG, open_checkpoint
 
-__all__ = ["open_checkpoint"]
+__all__ = ["CONFIG", "open_checkpoint"]

@@ -35,6 +35,8 @@ def open_checkpoint(folder: Path) -> SourceModel:
     config = settle(raw if how.inside is None else _inner(raw, how.inside), how)
     shards = open_shards(folder)
     try:
+        for file in shards.files:
+            file.refuse_zero_tail()
         return _describe(folder, config, how, shards)
     except BaseException:
         shards.close()

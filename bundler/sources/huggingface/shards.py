@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sharkpack.bundler.sources.json_file import read_json
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import NO_SUCH_FILE, explain_missing
 from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
 
 SINGLE = "model.safetensors"
@@ -37,7 +38,7 @@ def open_shards(folder: Path) -> Shards:
     try:
         for name in sorted(set(listed.values())):
             if not (folder / name).is_file():
-                raise SharkpackError(f"{folder / name} is missing, and {INDEX} lists it; download the checkpoint again")
+                raise SharkpackError(_missing_shard(folder / name))
             files[name] = SafetensorsFile.open(folder / name)
         shards = _together(files)
         _check_index(folder / INDEX, listed, files)
@@ -79,6 +80,12 @@ def _check_index(path: Path, listed: Mapping[str, str], files: Mapping[str, Safe
             raise SharkpackError(f"{path}: tensor '{rest}' of {file.path.name} is not in the index")
 
 
+def _missing_shard(path: Path) -> str:
+    found = explain_missing(path)
+    what = f"{path} is missing" if found == NO_SUCH_FILE else f"{path}: {found}"
+    return f"{what}, and {INDEX} lists it; download the checkpoint again"
+
+
 def _no_weights(folder: Path) -> str:
     parts = sorted(path.name for path in folder.glob("*.safetensors"))
     if parts:
@@ -89,4 +96,7 @@ def _no_weights(folder: Path) -> str:
             f"{folder}: its weights are a pickle ({pickles[0]}), which can run any code when it is read and is never "
             "read here; convert it: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
         )
+    found = explain_missing(folder / SINGLE)
+    if found != NO_SUCH_FILE:
+        return f"{folder / SINGLE}: {found}"
     return f"{folder}: no {SINGLE} and no {INDEX}; a checkpoint has one of them"

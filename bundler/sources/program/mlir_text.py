@@ -9,7 +9,9 @@ from iree.compiler import ir
 
 from sharkpack.bundler.sources.program.mlir_program import Function, MlirText, Parameter, TensorType
 from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.file_kind import START_BYTES, explain_missing, refuse_stand_in
 from sharkpack.formats.io.one_line import one_line
+from sharkpack.formats.io.text import decode_text
 
 FUNCTIONS = ("func.func", "util.func")
 _PLACE = re.compile(r":(\d+):\d+\)$")
@@ -18,6 +20,7 @@ _TORCH_TENSOR = re.compile(r"!torch\.vtensor<\[([?\d,]*)\],[us]?([a-z][A-Za-z0-9
 _PARAMETER = re.compile(
     r'#(?:flow|stream)\.parameter\.named<(?:"((?:[^"\\]|\\.)*)"::)?"((?:[^"\\]|\\.)*)"> : (tensor<.*>)'
 )
+_BYTECODE = b"ML\xefR"
 _ESCAPE = re.compile(r"\\([0-9A-Fa-f]{2})")
 
 
@@ -41,15 +44,15 @@ def read_mlir(path: Path) -> MlirText:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
-        raise SharkpackError(f"{path}: no such file; expected a program as MLIR text") from error
+        raise SharkpackError(f"{path}: {explain_missing(path)}; expected a program as MLIR text") from error
     except OSError as error:
         raise SharkpackError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SharkpackError(
-            f"{path} is not text (byte {error.start}); expected MLIR text, which iree-opt makes of bytecode"
-        ) from error
+    if data.startswith(_BYTECODE):
+        raise SharkpackError(f"{path} is MLIR bytecode; expected MLIR text, which iree-opt makes of it")
+    refuse_stand_in(path, data[:START_BYTES])
+    return decode_text(data, str(path))
 
 
 def _explain(error: Any) -> str:

@@ -157,7 +157,7 @@ def test_what_is_not_a_whole_model_is_refused(tmp_path: Path, overrides: dict[st
 def test_another_source_is_refused_with_what_is_supported(tmp_path: Path) -> None:
     other = tmp_path / "model.safetensors"
     other.write_bytes(bytes(100))
-    with pytest.raises(SharkpackError, match="not a model that can be packed; supported: GGUF files"):
+    with pytest.raises(SharkpackError, match=r"not a model that can be packed but .*; supported: GGUF files"):
         open_source(str(other))
     with pytest.raises(SharkpackError, match=r"config.json is missing; a checkpoint has it"):
         open_source(str(tmp_path))
@@ -167,7 +167,7 @@ def test_another_source_is_refused_with_what_is_supported(tmp_path: Path) -> Non
         open_source(str(tmp_path / "absent.gguf"))
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"<html>")
-    with pytest.raises(SharkpackError, match="not a GGUF file"):
+    with pytest.raises(SharkpackError, match="a web page"):
         open_source(str(broken))
     renamed = write(tmp_path / "model.bin")
     assert open_source(str(renamed)).architecture == "llama"

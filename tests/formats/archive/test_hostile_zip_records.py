@@ -35,7 +35,10 @@ ZIP_ATTACKS: dict[str, tuple[Attack, str]] = {
     "second set of end records": (lambda d: d + d[-END_SIZE:], "the end records are damaged or doubled"),
     "second directory": (lambda d: d + d[central_offset("mimetype") :], "the end records are damaged or doubled"),
     "two archives in one": (lambda d: d + d, "the end records are damaged or doubled"),
-    "something in front": (lambda d: b"#!/bin/sh\n" + d, "something that starts with b'#!/b', not a sharkpack bundle"),
+    "something in front": (
+        lambda d: b"#!/bin/sh\n" + d,
+        "not a sharkpack bundle but something that starts with b'#!/b'",
+    ),
     "spanned disks": (lambda d: in_end64(d, "this_disk", 1), "the end records are damaged"),
     "counts that differ": (lambda d: in_end64(d, "count_here", 4), "the end records are damaged"),
     "directory that is shorter": (lambda d: in_end64(d, "directory_size", 10), "the end records are damaged"),
@@ -126,11 +129,11 @@ ZIP_ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "mimetype not first": (
         lambda d: assemble([entries(GOOD)[1], entries(GOOD)[0], *entries(GOOD)[2:]]),
-        "some other ZIP archive, not a sharkpack bundle",
+        "not a sharkpack bundle but some other ZIP archive",
     ),
     "another mimetype": (
         lambda d: assemble([("mimetype", b"application/epub+zip"), *entries(GOOD)[1:]]),
-        "some other ZIP archive, not a sharkpack bundle",
+        "not a sharkpack bundle but some other ZIP archive",
     ),
     "manifest not last": (
         lambda d: assemble([*entries(GOOD)[:-2], entries(GOOD)[-1], entries(GOOD)[-2]]),

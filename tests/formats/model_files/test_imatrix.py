@@ -58,8 +58,8 @@ def test_the_older_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not an importance matrix, or cut short at byte 0 of 0"),
-        (b"some text that is long enough", "not an importance matrix, or cut short at byte "),
+        (b"", "not an importance matrix but an empty file"),
+        (b"some text that is long enough", "not an importance matrix but a text file that begins with 'some text"),
         (dat((b"a", 4, [4, 8]))[:-1], "cut short at byte 17 of 24"),
         (dat((b"a", 4, [])), "the importance of 'a' is empty"),
         (dat((b"a\n", 1, [-1.0])), r"the importance of 'a\\n' is not all finite and positive numbers"),
@@ -87,5 +87,5 @@ def test_gguf_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SharkpackError, match="cannot be read: No such file or directory"):
+    with pytest.raises(SharkpackError, match="no such file"):
         read_imatrix(tmp_path / "absent.dat")

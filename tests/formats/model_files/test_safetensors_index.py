@@ -79,8 +79,8 @@ def test_a_file_cut_short_anywhere_is_refused(refusal: Callable[[bytes], str]) -
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not a safetensors file (it does not begin with the length of a header)"),
-        (b"GGUF" + bytes(60), "not a safetensors file (it does not begin with the length of a header)"),
+        (b"", "not a safetensors file but an empty file: download it again"),
+        (b"GGUF" + bytes(60), "not a safetensors file but a GGUF file"),
         ((2**60).to_bytes(8, "little"), "not a safetensors file (it does not begin with the length of a header)"),
         (build(b"[]"), "not a safetensors file (its header is not a JSON object)"),
         (build(b"{]"), "the header is not valid JSON: Expecting property name enclosed in double quotes"),

@@ -106,5 +106,5 @@ def test_a_bundle_that_is_closed(toy_bundle: Path) -> None:
 
 def test_a_file_that_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "x.shark").write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(SharkpackError, match="a GGUF model, not a sharkpack bundle"):
+    with pytest.raises(SharkpackError, match="not a sharkpack bundle but a GGUF file"):
         Engine.open(tmp_path / "x.shark")

@@ -178,7 +178,7 @@ def test_no_description(tmp_path: Path) -> None:
 def test_text_that_is_none(tmp_path: Path) -> None:
     path = write_program(tmp_path)
     path.write_bytes(b"ML\xefR\x00")
-    assert _refusal(path).startswith("program.mlir is not text (byte 2); expected MLIR text")
+    assert _refusal(path).startswith("program.mlir is MLIR bytecode; expected MLIR text")
     path.write_text("")
     assert _refusal(path) == "program.mlir names no parameter; expected one at least: a bundle holds weights"
     path.unlink()
