@@ -1,5 +1,6 @@
 """Each class of error, raised by what it is for: by the runtime, and as one line with status 2 by the command line."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,12 @@ def test_all_are_sharkpack_errors_with_a_sentence_of_what_they_mean() -> None:
     kinds = [getattr(errors, name) for name in errors.__all__]
     assert all(issubclass(kind, SharkpackError) for kind in kinds)
     assert all(kind.__doc__ for kind in kinds)
+
+
+def test_errors_pass_between_processes() -> None:
+    error = ContextExceededError("too long", 9, 8)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.tokens, again.context_length) == (ContextExceededError, "too long", 9, 8)
 
 
 Refused = Callable[[Path, type[SharkpackError]], None]
