@@ -1,4 +1,5 @@
-# On a fresh machine: `make demo` shows it, `make test` tests it. Everything lands in .venv and build/.
+# On a fresh machine: `make demo` shows it, `make test` tests it, `make fast` tests what takes under two minutes.
+# Everything lands in .venv and build/.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ BENCH_ARGS ?=
 BIN := $(VENV)/bin
 BUNDLE := build/SmolLM2-135M-Instruct.shark
 
-.PHONY: demo test check bench lint format clean
+.PHONY: demo test fast check bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-build
@@ -21,6 +22,9 @@ demo: $(VENV)/.installed-build
 
 test: $(VENV)/.installed-dev
 	PYTHON=$(BIN)/python scripts/check test $(PYTEST_ARGS)
+
+fast: $(VENV)/.installed-dev
+	PYTHON=$(BIN)/python scripts/check fast $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	PYTHON=$(BIN)/python scripts/check lint

@@ -1,11 +1,11 @@
-"""The compile cache that the suite's builds share. The real models come from the plugin."""
+"""The compile cache that the suite's builds share. Real models and the fast tier come from plugins."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.model_plugin"]
+pytest_plugins = ["pytester", "tests.fast_tier", "tests.model_plugin"]
 
 
 @pytest.fixture(scope="session", autouse=True)
