@@ -7,13 +7,13 @@ import numpy as np
 from sharkpack.formats.padded_batch import PaddedBatch
 
 
-class Row(NamedTuple):
+class PaddedRow(NamedTuple):
     tokens: list[int]
     start: int
     pages: list[int]
 
 
-LONG, SHORT = Row([5, 6, 7], 0, [1, 2]), Row([9], 40, [3])
+LONG, SHORT = PaddedRow([5, 6, 7], 0, [1, 2]), PaddedRow([9], 40, [3])
 
 
 def _lists(batch: PaddedBatch) -> dict[str, object]:
@@ -43,7 +43,7 @@ def test_arrays_that_were_filled_before_hold_nothing_of_that() -> None:
 
 
 def test_one_token_a_row_fills_the_batch_exactly() -> None:
-    batch = PaddedBatch.of([SHORT, Row([2], 7, [4])], 2)
+    batch = PaddedBatch.of([SHORT, PaddedRow([2], 7, [4])], 2)
     assert _lists(batch) == {
         "tokens": [[9], [2]],
         "start_positions": [40, 7],

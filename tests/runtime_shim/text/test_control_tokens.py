@@ -34,7 +34,7 @@ def _spaces_as_letters(*steps: Any) -> Tokenizer:
 
 
 def _prepending() -> Tokenizer:
-    """As Llama's: a space before the text and after each control token."""
+    """A tokenizer like Llama's: a space before the text and after each control token."""
     return _spaces_as_letters(normalizers.Prepend("▁"), normalizers.Replace(" ", "▁"))
 
 
@@ -47,7 +47,7 @@ def _metaspace() -> Tokenizer:
 
 
 def _unigram() -> Tokenizer:
-    """Control tokens are pieces of the model too, likelier than others."""
+    """Control tokens are pieces of the model too, more probable than others."""
     pieces = [("<unk>", 0.0), *((text, 0.0) for text in SPECIAL), *((text, -2.0) for text in PIECES)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -136,7 +136,7 @@ def test_roles_tools_and_keys_are_text_too() -> None:
 
 
 def test_letters_of_another_form_do_not_become_control_tokens() -> None:
-    """Of a tokenizer that looks for control tokens in normalised text."""
+    """The tokens of a tokenizer that looks for control tokens in normalised text."""
     tokenizer = _byte_level()
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.add_special_tokens([AddedToken("<s>", normalized=True, special=True)])
