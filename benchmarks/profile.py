@@ -11,10 +11,10 @@ import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.command import run_command
 from benchmarks.iree_module import TARGET
@@ -22,13 +22,16 @@ from benchmarks.models import NAMES, find_model
 from benchmarks.processes import run
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import compile_target
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
+from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.sources import SourceModel, open_source
 from sharkpack.cli.support.progress import SilentProgress
 from sharkpack.formats.archive.generate_calls import DECODE_ROLES, PREFILL_ROLES
+from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE
+from sharkpack.formats.padded_batch import PaddedBatch
+from sharkpack.runtime_shim.executor.protocol import SequenceChunk
 from sharkpack.templates.kernels.kernel import Kernel
 from sharkpack.templates.lowering.cpu import Cpu
 from sharkpack.templates.lowering.parse import parse
@@ -117,12 +120,11 @@ def _inputs(plan: BuildPlan, call: Call, folder: Path) -> list[str]:
     """Options that give the call's arguments in order; those that are arrays are written to `folder`."""
     each, size = -(-(call.context + call.tokens) // plan.options.page_size), call.batch
     pages = each * size
-    arrays: dict[str, NDArray[np.int64]] = {
-        "tokens": np.arange(size * call.tokens).reshape(size, -1) % plan.model.vocab_size,
-        "start_positions": np.full(size, call.context),
-        "seq_lens": np.full(size, call.context + call.tokens),
-        "page_table": np.arange(1, 1 + pages).reshape(size, -1),
-    }
+    tokens = np.arange(size * call.tokens).reshape(size, -1) % plan.model.vocab_size
+    page_table = np.arange(1, 1 + pages).reshape(size, -1)
+    rows = zip(tokens.tolist(), repeat(call.context), page_table.tolist(), strict=False)
+    batch = PaddedBatch.of([SequenceChunk(*row) for row in rows], size)
+    arrays = batch.by_role()
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     layout = plan.model.cache_layout

@@ -12,7 +12,7 @@ import numpy as np
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import compile_target
 from sharkpack.bundler.compile.compiler import flags_of
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE, program_maker
+from sharkpack.bundler.compile.program import program_maker
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.describe import describe
@@ -26,6 +26,7 @@ from sharkpack.bundler.tokenizer import checkpoint_path
 from sharkpack.formats.archive.generate_calls import DECODE_ROLES, PREFILL_ROLES
 from sharkpack.formats.io.output_folder import output_folder
 from sharkpack.formats.iree_tools import compile_command, run_command, script
+from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE
 from sharkpack.formats.padded_batch import PaddedBatch
 from sharkpack.templates.lowering.lowering import link
 from sharkpack.templates.lowering.parse import has_calls

@@ -10,8 +10,6 @@ import zstandard
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.steps import Steps
 
-PARAMETER_SCOPE = "model"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:

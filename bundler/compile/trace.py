@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
+from sharkpack.bundler.compile.program import Program
+from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel, last_rows
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES

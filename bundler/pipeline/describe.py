@@ -6,7 +6,6 @@ import re
 
 from sharkpack import __version__
 from sharkpack.bundler.compile.compiler import flags_of
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE
 from sharkpack.bundler.compile.targets import Target
 from sharkpack.bundler.pipeline.plan import BuildPlan
 from sharkpack.formats.archive.manifest import (
@@ -23,6 +22,7 @@ from sharkpack.formats.archive.manifest import (
     TokenizerInfo,
     single_text,
 )
+from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE
 
 PARAMETERS_PATH = "params/model.irpa"
 TOKENIZER_PATH = "tokenizer/tokenizer.json.zst"

@@ -1,6 +1,6 @@
 """Where models come from. Opening one reads its description; weights are read tensor by tensor, later.
 
-Imports from bundler: compile, progress.
+Imports from bundler: progress.
 """
 
 import re

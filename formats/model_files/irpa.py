@@ -10,6 +10,8 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan, TensorPlace
 
 TENSOR_ALIGNMENT = 64
+PARAMETER_SCOPE = "model"
+"""The scope in which programs name the tensors of a bundle's one archive."""
 MAX_TENSORS = 1 << 20
 
 _MAGIC = b"IRPA"

@@ -111,7 +111,7 @@ def test_nothing_is_written_over_or_left_behind(tmp_path: Path, capfd: pytest.Ca
         folder: f"output {folder} is a folder that is not empty; name a new folder with -o",
         folder / "mine": f"output {folder / 'mine'} is a file; name a new folder with -o",
         folder / "a" / "b": f"folder {folder / 'a'} does not exist; make it first, or choose another with -o",
-        folder / "new": "hyperparameter 'llama.mystery' = 1.0 is not known to the llama recipe",
+        folder / "new": f"{refused}: hyperparameter 'llama.mystery' = 1.0 is not known to the llama recipe",
     }
     for output, message in messages.items():
         assert main(["export", str(refused), "-o", str(output)]) == 2

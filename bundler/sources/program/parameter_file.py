@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE
 from sharkpack.bundler.sources.program.mlir_program import MlirText, Parameter
 from sharkpack.bundler.sources.tensors import SourceTensor, StoredTensor, TensorFile
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.mapped_file import MappedFile
-from sharkpack.formats.model_files.irpa import read_irpa_index, read_irpa_notes
+from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE, read_irpa_index, read_irpa_notes
 from sharkpack.formats.model_files.safetensors_file import SafetensorsFile
 from sharkpack.formats.model_files.tensor_note import read_note
 from sharkpack.formats.quant.block import Bytes

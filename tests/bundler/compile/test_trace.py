@@ -8,10 +8,11 @@ import iree.compiler
 import pytest
 
 from sharkpack.bundler.compile.compiler import flags_of
-from sharkpack.bundler.compile.program import PARAMETER_SCOPE, Program
+from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.bundler.compile.trace import trace
 from sharkpack.bundler.sources import open_source
+from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE
 from sharkpack.templates.architectures.recipes import RECIPES
 from sharkpack.templates.kernels.isa import AVX512_VNNI, PORTABLE
 from sharkpack.templates.kernels.kernel import Kernel
