@@ -204,6 +204,8 @@ def _map(path: Path) -> mmap.mmap:
         raise BundleError(f"{path}: cannot open: {explain_missing(path)}") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot open: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the path
+        raise BundleError(f"{str(path)!r}: cannot open: {error}") from error
 
 
 def _check_start(view: memoryview) -> None:

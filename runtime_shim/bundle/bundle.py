@@ -34,6 +34,8 @@ class Bundle:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Open the bundle at `path`. Raises SharkpackError for what is not a sound bundle."""
+        if not isinstance(path, str | Path):
+            raise RequestError(f"path is {path!r}: expected the path of a bundle, or an open Bundle")
         return cls(Archive.open(Path(path)))
 
     @property

@@ -152,6 +152,8 @@ class Engine:
 
     def batch(self, prompts: Iterable[Prompt], **options: Unpack[Options]) -> list[Completion]:
         """Answer several prompts, computed together; the completions come in the order of the prompts."""
+        if isinstance(prompts, str | Mapping) or not isinstance(prompts, Iterable):
+            raise RequestError(f"prompts is {prompts!r}: expected a list of prompts")
         begun: list[Generation] = []
         try:
             for prompt in prompts:
@@ -188,7 +190,8 @@ class Engine:
         Bytes that are no UTF-8 become U+FFFD. Raises RequestError for ids outside the vocabulary.
         """
         self._check_usable()
-        return decode(self._read_vocabulary(), check_ids(token_ids, self.info.vocab_size)) if len(token_ids) else ""
+        empty = isinstance(token_ids, Sequence) and not token_ids
+        return "" if empty else decode(self._read_vocabulary(), check_ids(token_ids, self.info.vocab_size))
 
     def logits(self, token_ids: Sequence[int]) -> Logits:
         """Logits after these tokens: f32 [V], a copy. Waits for nothing that is under way, and disturbs nothing.
@@ -217,7 +220,7 @@ class Engine:
     def _scoring(self, token_ids: Sequence[int], first: int) -> Iterator[Iterator[Logits]]:
         ids = check_ids(token_ids, self.info.vocab_size)
         self._check_length(ids)
-        if not 0 <= first < len(ids):
+        if not 0 <= whole_number("first", first) < len(ids):
             raise RequestError(f"first is {first}: expected 0 to {len(ids) - 1}, a position of the text")
         with self._locked(), closing(self._scheduler.score(ids, first)) as parts:
             yield parts

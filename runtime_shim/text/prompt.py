@@ -72,7 +72,7 @@ def encode_prompt(
     limit: where there are more tokens for certain, not all of a text is tokenised. Raises RequestError, for an empty
     prompt and ids outside the vocabulary too, and ContextExceededError for more than the limit.
     """
-    if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__len__"):
+    if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__getitem__"):
         raise RequestError(_KINDS)
     if len(prompt) == 0:
         raise RequestError("the prompt is empty: give at least one character")
@@ -150,7 +150,7 @@ def _template_values(
     template: "ChatTemplate | None", tools: Sequence[Tool], variables: Mapping[str, object] | None
 ) -> dict[str, Any]:
     """What the chat template is given besides messages. Raises RequestError for what it would not look at."""
-    if isinstance(tools, str | Mapping) or not all(isinstance(tool, Mapping) for tool in tools):
+    if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RequestError(f"tools is {tools!r}: expected a list of dicts, one a tool")
     if variables is not None and not isinstance(variables, Mapping):
         raise RequestError(f"variables is {variables!r}: expected a dict of the template's variables")

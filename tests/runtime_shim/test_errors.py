@@ -91,6 +91,11 @@ def test_a_file_that_is_no_bundle(refused: Refused, tmp_path: Path, content: byt
     refused(path, BundleError)
 
 
+def test_a_path_that_none_has() -> None:
+    with pytest.raises(BundleError, match="cannot open"):
+        Engine.open("a\0b")
+
+
 def test_a_file_that_is_not_there(refused: Refused, tmp_path: Path) -> None:
     refused(tmp_path / "x.shark", BundleError)
 
@@ -158,7 +163,17 @@ def test_a_prompt_that_is_longer_than_the_context(toy_bundle: Path, capsys: pyte
         lambda engine: engine.generate([{"role": "user", "content": "a"}]),
         lambda engine: engine.generate("a", max_tokens=0),
         lambda engine: engine.encode([VOCABULARY]),
+        lambda engine: engine.encode({1, 2}),
+        lambda engine: engine.encode([1, "a"]),
         lambda engine: engine.score([1, 2], first=2),
+        lambda engine: engine.score([1, 2], first="a"),
+        lambda engine: engine.logits(None),
+        lambda engine: engine.decode(None),
+        lambda engine: engine.decode([1.5]),
+        lambda engine: engine.batch("abc"),
+        lambda engine: engine.batch(None),
+        lambda engine: engine.generate("a", tools=None),
+        lambda engine: Engine.open(5),  # type: ignore[arg-type]
         lambda engine: Sampling(top_p=0),
         lambda engine: Engine.open(engine.bundle, threads=0),
         lambda engine: Engine.open(engine.bundle, device="npu"),
