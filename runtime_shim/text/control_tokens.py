@@ -122,15 +122,38 @@ class ControlTokens:
 
     def _blind_tokenizer(self) -> "Tokenizer":
         """The same tokenizer, but that no text gives a control token, and that a word of its own comes before text."""
+        from tokenizers import AddedToken
+
         with self._lock:
             if self._blind is None:
-                self._blind = _without_control_tokens(self._tokenizer, set(self._texts.values()), self._before)
+                texts = set(self._texts.values())
+                blind = _over_same_model(self._tokenizer, texts) or _without_control_tokens(self._tokenizer, texts)
+                blind.add_tokens([AddedToken(self._before, normalized=False, special=False)])
+                self._blind = blind
             return self._blind
 
 
-def _without_control_tokens(tokenizer: "Tokenizer", texts: set[str], before: str) -> "Tokenizer":
-    """A copy in which the control tokens have names that no text has. before: a token to be added."""
-    from tokenizers import AddedToken, Tokenizer
+def _over_same_model(tokenizer: "Tokenizer", texts: set[str]) -> "Tokenizer | None":
+    """A tokenizer over the same model in memory, with all added tokens but the control tokens.
+
+    None where the model itself makes control tokens of text, and where other added tokens would have other ids.
+    """
+    from tokenizers import Tokenizer, models
+
+    model, added = tokenizer.model, tokenizer.get_added_tokens_decoder()
+    if not isinstance(model, models.BPE) or model.ignore_merges:
+        return None
+    blind = Tokenizer(model)
+    blind.normalizer, blind.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    blind.add_tokens([token for _, token in sorted(added.items()) if not token.special])
+    moved = any(blind.token_to_id(token.content) != index for index, token in added.items() if not token.special)
+    made = {index for text in texts for index in blind.encode(text, add_special_tokens=False).ids}
+    return None if moved or any(added[index].special for index in made & added.keys()) else blind
+
+
+def _without_control_tokens(tokenizer: "Tokenizer", texts: set[str]) -> "Tokenizer":
+    """A copy in which the control tokens have names that no text has."""
+    from tokenizers import Tokenizer
 
     document = json.loads(tokenizer.to_str())
     model = document["model"]
@@ -146,9 +169,7 @@ def _without_control_tokens(tokenizer: "Tokenizer", texts: set[str], before: str
     if "merges" in model:
         pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
         model["merges"] = [pair for pair in pairs if not texts & {*pair, "".join(pair)}]
-    blind = Tokenizer.from_str(json.dumps(document))
-    blind.add_tokens([AddedToken(before, normalized=False, special=False)])
-    return blind
+    return Tokenizer.from_str(json.dumps(document))
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -20,7 +20,7 @@ from tests.tiny_models import write_tiny_gguf
 
 @pytest.fixture(params=["llama", "gemma3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Of a byte-level vocabulary, and of one with spaces as letters."""
+    """Checkpoints of a byte-level vocabulary and of one with spaces as letters."""
     return write_checkpoint_of(write_tiny_gguf(tmp_path / "tiny.gguf", request.param, "F16"), tmp_path / "checkpoint")
 
 
