@@ -12,6 +12,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.layers.model_options import ModelOptions
+from sharkpack.templates.layers.neutral_keys import is_neutral
 from sharkpack.templates.layers.source import Source, TensorInfo
 from sharkpack.templates.layers.weights import PackedWeight, TableWeight, VectorWeight, Weight
 
@@ -111,16 +112,12 @@ def require_multiple(what: str, value: int, of: int) -> None:
         raise SharkpackError(f"{what} is {value}; the kernels need a multiple of {of}")
 
 
-# Keys that describe a model without changing what it computes.
-DESCRIPTIVE_KEYS = frozenset({"context_length", "vocab_size", "block_count", "feed_forward_length", "embedding_length"})
-
-
 def refuse_unknown_keys(source: Source, known: frozenset[str]) -> None:
-    """Refuse a hyperparameter that the recipe does not read: it may change the maths."""
+    """Refuse a hyperparameter that the recipe does not read and that may change the maths."""
     prefix = source.architecture + "."
     for key in source.metadata:
         name = key.removeprefix(prefix)
-        if key.startswith(prefix) and name not in known and name not in DESCRIPTIVE_KEYS:
+        if key.startswith(prefix) and name not in known and not is_neutral(name, source.metadata[key]):
             raise SharkpackError(
                 f"hyperparameter '{key}' = {source.metadata[key]!r} is not known to the {source.architecture} recipe"
             )

@@ -70,9 +70,59 @@ DESCRIPTIVE = frozenset(
         *("sep_token_id", "unk_token_id", "decoder_start_token_id", "tokenizer_class", "prefix"),
         *("task_specific_params", "finetuning_task", "tf_legacy_loss", "use_bfloat16", "tie_encoder_decoder"),
         *("add_cross_attention", "cross_attention_hidden_size", "pruned_heads"),
+        # What other tools, training and old versions leave.
+        *("max_sequence_length", "max_seq_len", "max_seq_length", "seq_length", "model_max_length", "n_ctx"),
+        *("_commit_hash", "_diffusers_version", "_flash_attn_2_enabled", "_remove_final_layer_norm"),
+        *("use_flash_attn", "use_flash_attention", "use_flash_attention_2", "flash_attn", "attn_impl"),
+        *("unsloth_tokenizer", "gradient_checkpointing", "ignore_index", "initializer_factor", "init_std"),
+        *("classifier_dropout", "dropout", "dropout_rate", "residual_dropout", "ffn_dropout", "layerdrop"),
+        *("summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj"),
+        *("output_past", "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef", "z_loss_weight"),
+        *("use_fused_rms_norm", "use_fused_cross_entropy", "fused_rms_norm", "low_cpu_mem_usage", "pad_vocab_size"),
+        *("model_name", "model_version", "license", "tags", "datasets", "eos_token", "bos_token", "pad_token"),
+        *("renormalize_logits", "output_logits", "use_return_dict", "is_training", "torch_compile", "library_name"),
+        *("min_new_tokens", "max_new_tokens", "penalty_alpha", "guidance_scale", "epsilon_cutoff", "eta_cutoff"),
     }
 )
 """Keys that say nothing of the maths, or that are read where they matter (rope, tied embeddings, quantisation)."""
+
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "attention_bias": (False,),
+    "qkv_bias": (False,),
+    "mlp_bias": (False,),
+    "use_bias": (False,),
+    "bias": (False,),
+    "add_bias_linear": (False,),
+    "lm_head_bias": (False,),
+    "use_qk_norm": (False,),
+    "qk_layernorm": (False,),
+    "use_parallel_residual": (False,),
+    "parallel_attn": (False,),
+    "alibi": (False,),
+    "use_alibi": (False,),
+    "use_sliding_window": (False,),
+    "sliding_window": (0, -1),
+    "use_mrope": (False,),
+    "use_dynamic_ntk": (False,),
+    "use_logn_attn": (False,),
+    "use_bidirectional_attention": (False,),
+    "is_causal": (True,),
+    "causal": (True,),
+    "rope_interleaved": (False,),
+    "rope_scaling_factor": (1, 1.0),
+    "clip_qkv": (0, 0.0),
+    "logit_scale": (1, 1.0),
+    "logits_scaling": (1, 1.0),
+    "residual_multiplier": (1, 1.0),
+    "embedding_multiplier": (1, 1.0),
+    "attn_logit_softcapping": (0, 0.0),
+    "final_logit_softcapping": (0, 0.0),
+    "num_local_experts": (0,),
+    "num_experts": (0,),
+    "n_shared_experts": (0,),
+    "num_nextn_predict_layers": (0,),
+}
+"""Keys -> the values at which they change nothing, for maps that do not read them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

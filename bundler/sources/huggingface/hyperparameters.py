@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sharkpack.bundler.sources.huggingface.checkpoint_map import CheckpointMap
+from sharkpack.bundler.sources.huggingface.checkpoint_map import NEUTRAL, CheckpointMap
 from sharkpack.bundler.sources.metadata import Metadata
 from sharkpack.formats.errors import SharkpackError
 
@@ -17,6 +17,8 @@ def settle(config: Metadata, how: CheckpointMap) -> Metadata:
     known = how.known_keys()
     for key, value in given.items():
         if key not in known:
+            if _is_one_of(value, NEUTRAL.get(key, ())):
+                continue
             raise SharkpackError(
                 f"{config.path}: '{key}' = {_short(value)} is not known here for {config.values['model_type']!r}; "
                 "it may change what the model computes"
@@ -47,6 +49,10 @@ def _positive(config: Metadata, key: str) -> int:
     if not 0 < value <= MOST.get(key, LARGEST):
         raise SharkpackError(f"{config.path}: '{key}' is {value}; expected 1 to {MOST.get(key, LARGEST)}")
     return value
+
+
+def _is_one_of(value: object, values: tuple[Any, ...]) -> bool:
+    return any(isinstance(value, bool) == isinstance(each, bool) and value == each for each in values)
 
 
 def _short(value: object) -> str:

@@ -107,6 +107,30 @@ def test_a_hyperparameter_that_no_recipe_reads(tmp_path: Path, architecture: str
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_hyperparameters_that_change_nothing(tmp_path: Path, architecture: str) -> None:
+    neutral = {
+        "tensor_data_layout": "Meta AI original pth",
+        "rope.scale_linear": 1.0,
+        "rope.scaling.finetuned": False,
+        "attention.causal": True,
+        "attention.clamp_kqv": 0.0,
+        "nextn_predict_layers": 0,
+        "pooling_type": 0,
+    }
+    metadata = {f"{architecture}.{key}": value for key, value in neutral.items()}
+    _build(tmp_path, architecture, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rope.scale_linear", 2.0), ("attention.causal", False), ("attention.max_alibi_bias", 8.0), ("logit_scale", True)],
+)
+def test_hyperparameters_that_change_the_maths(tmp_path: Path, key: str, value: float) -> None:
+    message = _refusal(tmp_path, "llama", metadata={f"llama.{key}": value})
+    assert message == f"hyperparameter 'llama.{key}' = {value!r} is not known to the llama recipe"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_layer_more_than_declared(tmp_path: Path, architecture: str) -> None:
     message = _refusal(tmp_path, architecture, layers=2, metadata={f"{architecture}.block_count": 1})
     assert message.startswith(f"the {architecture} recipe has no use for tensor blk.1.")
