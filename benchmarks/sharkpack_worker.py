@@ -72,7 +72,7 @@ def random_prompts(engine: Engine, count: int, length: int) -> list[list[int]]:
 
 def prefill(engine: Engine, prompt: list[int]) -> float:
     """Prompt tokens a second, from the request to its first token."""
-    result = engine.generate(prompt, max_tokens=1).result
+    result = engine.generate(prompt, max_tokens=1).result()
     return len(prompt) / (result.timings_ms["first_token"] / 1e3)
 
 

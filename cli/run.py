@@ -13,7 +13,7 @@ from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.io.text import decode_text
 
 if TYPE_CHECKING:
-    from sharkpack.runtime_shim import Completion, Engine, Generation, Sampling
+    from sharkpack.runtime_shim import Completion, Engine, Sampling, Stream
     from sharkpack.runtime_shim.text.prompt import Prompt
 
 SUMMARY = "generate text from a .shark file"
@@ -119,7 +119,7 @@ def _generate(arguments: argparse.Namespace) -> int:
     with _open_engine(arguments) as engine:
         has_template = arguments.chat_template is not None or "default" in engine.bundle.chat_templates
         prompt = compose_prompt(arguments, has_template=has_template)
-        generation = engine.generate(
+        stream = engine.generate(
             prompt,
             max_tokens=arguments.max_tokens,
             sampling=sampling,
@@ -128,11 +128,11 @@ def _generate(arguments: argparse.Namespace) -> int:
             special=arguments.special,
             chat_template=arguments.chat_template,
         )
-        completed = follow(generation, silent=arguments.json)
+        completed = follow(stream, silent=arguments.json)
         if arguments.json:
-            _print_json(generation.result)
+            _print_json(stream.result())
         if arguments.stats:
-            _print_stats(engine, generation.result)
+            _print_stats(engine, stream.result())
     return 0 if completed else 130
 
 
@@ -180,17 +180,17 @@ def compose_prompt(arguments: argparse.Namespace, *, has_template: bool) -> "Pro
     return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
 
 
-def follow(generation: "Generation", *, silent: bool) -> bool:
+def follow(stream: "Stream", *, silent: bool) -> bool:
     """Run to the end, printing the text as it comes unless `silent`; False when Ctrl-C cut it short."""
     write = _discard if silent else write_text
     completed = True
     try:
-        for piece in generation:
+        for piece in stream:
             write(piece)
     except KeyboardInterrupt:
         completed = False
-        generation.cancel()
-        for piece in generation:  # what had been generated, and not yet printed
+        stream.cancel()
+        for piece in stream:  # what had been generated, and not yet printed
             write(piece)
     write("\n")
     return completed

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from sharkpack.runtime_shim.device.requirements import DeviceFacts
     from sharkpack.runtime_shim.device.selection import Device, Machine, Rejection, Selection, devices, select
     from sharkpack.runtime_shim.engine.engine import Engine
-    from sharkpack.runtime_shim.engine.generation import Completion, Generation
     from sharkpack.runtime_shim.engine.info import EngineInfo
     from sharkpack.runtime_shim.engine.options import Options
     from sharkpack.runtime_shim.engine.sampling import Sampling
     from sharkpack.runtime_shim.engine.scores import Scores
+    from sharkpack.runtime_shim.engine.stream import Completion, Stream
     from sharkpack.runtime_shim.errors import (
         BundleDamagedError,
         BundleError,
@@ -54,7 +54,6 @@ __all__ = [
     "EngineClosedError",
     "EngineInfo",
     "Executor",
-    "Generation",
     "Machine",
     "Message",
     "NoDeviceError",
@@ -68,6 +67,7 @@ __all__ = [
     "Selection",
     "SequenceChunk",
     "SharkpackError",
+    "Stream",
     "Tool",
     "devices",
     "select",
@@ -84,12 +84,12 @@ _HOME = {
     "devices": "sharkpack.runtime_shim.device.selection",
     "select": "sharkpack.runtime_shim.device.selection",
     "Engine": "sharkpack.runtime_shim.engine.engine",
-    "Completion": "sharkpack.runtime_shim.engine.generation",
-    "Generation": "sharkpack.runtime_shim.engine.generation",
     "EngineInfo": "sharkpack.runtime_shim.engine.info",
     "Options": "sharkpack.runtime_shim.engine.options",
     "Sampling": "sharkpack.runtime_shim.engine.sampling",
     "Scores": "sharkpack.runtime_shim.engine.scores",
+    "Completion": "sharkpack.runtime_shim.engine.stream",
+    "Stream": "sharkpack.runtime_shim.engine.stream",
     "BundleDamagedError": "sharkpack.runtime_shim.errors",
     "BundleError": "sharkpack.runtime_shim.errors",
     "BundleUnsupportedError": "sharkpack.runtime_shim.errors",

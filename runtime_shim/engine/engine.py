@@ -13,7 +13,6 @@ import numpy as np
 from sharkpack.runtime_shim.bundle.bundle import Bundle
 from sharkpack.runtime_shim.checks import texts, whole_number
 from sharkpack.runtime_shim.device.forking import check_process, is_forked
-from sharkpack.runtime_shim.engine.generation import Completion, Generation
 from sharkpack.runtime_shim.engine.info import engine_info
 from sharkpack.runtime_shim.engine.limits import chunk_length, context_length
 from sharkpack.runtime_shim.engine.opening import open_executor
@@ -23,6 +22,7 @@ from sharkpack.runtime_shim.engine.sampling import Sampling
 from sharkpack.runtime_shim.engine.scheduler import Scheduler
 from sharkpack.runtime_shim.engine.scores import Scores, score_tokens
 from sharkpack.runtime_shim.engine.sequence import Request, TokenSequence
+from sharkpack.runtime_shim.engine.stream import Completion, Stream
 from sharkpack.runtime_shim.errors import EngineClosedError, RequestError
 from sharkpack.runtime_shim.executor.protocol import Executor, Logits
 from sharkpack.runtime_shim.text.detokenizer import Vocabulary, decode
@@ -117,8 +117,8 @@ class Engine:
         variables: Mapping[str, object] | None = None,
         chat_template: str | None = None,
         special: bool | None = None,
-    ) -> Generation:
-        """Begin an answer to text, messages or token ids; iterate over it for text, or take its `.result`.
+    ) -> Stream:
+        """Begin an answer to text, messages or token ids; iterate over it for text, or take its `.result()`.
 
         raw: text and messages without the chat template, tools and variables: what that is given besides messages;
         chat_template and special: as in PromptOptions. A stop string may spell special tokens.
@@ -144,24 +144,24 @@ class Engine:
         sequence = TokenSequence(request)
         with self._lock:
             self._scheduler.add(sequence)
-        return Generation(sequence, transcript, step=self.step, cancel=self._cancel, info=self.info, started=started)
+        return Stream(sequence, transcript, step=self.step, cancel=self._cancel, info=self.info, started=started)
 
     def complete(self, prompt: Prompt, **options: Unpack[Options]) -> Completion:
         """Answer one prompt; options and errors as of `generate`, and what the answer itself fails with."""
-        return self.generate(prompt, **options).result
+        return self.generate(prompt, **options).result()
 
     def batch(self, prompts: Iterable[Prompt], **options: Unpack[Options]) -> list[Completion]:
         """Answer several prompts, computed together; the completions come in the order of the prompts."""
         if isinstance(prompts, str | Mapping) or not isinstance(prompts, Iterable):
             raise RequestError(f"prompts is {prompts!r}: expected a list of prompts")
-        begun: list[Generation] = []
+        begun: list[Stream] = []
         try:
             for prompt in prompts:
                 begun.append(self.generate(prompt, **options))
-            return [generation.result for generation in begun]
+            return [stream.result() for stream in begun]
         finally:
-            for generation in begun:
-                generation.cancel()
+            for stream in begun:
+                stream.cancel()
 
     def step(self) -> bool:
         """One call of the executor for whatever is under way. Returns whether there is more to do.

@@ -40,7 +40,7 @@ def test_generating_makes_no_cycles(bundle: Path) -> None:
     with Engine.open(bundle, threads=1) as engine:
         list(engine.generate("Hello", max_tokens=2))
         gc.collect()
-        generated = engine.generate("Hello", max_tokens=80).result.token_ids
+        generated = engine.generate("Hello", max_tokens=80).result().token_ids
         assert gc.collect() < len(generated)
 
 

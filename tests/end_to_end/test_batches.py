@@ -21,7 +21,7 @@ PROMPTS = (
 def alone(real_bundle: Callable[..., Path]) -> list[tuple[int, ...]]:
     with Engine.open(real_bundle("smollm2-135m")) as engine:
         assert generate_signature(engine.bundle.manifest.signature).batch_sizes == (1, 4)
-        return [engine.generate(prompt, max_tokens=12, raw=True).result.token_ids for prompt in PROMPTS]
+        return [engine.generate(prompt, max_tokens=12, raw=True).result().token_ids for prompt in PROMPTS]
 
 
 @pytest.mark.parametrize("count", [2, 4, 5])
@@ -39,7 +39,7 @@ def test_a_long_prompt_in_chunks_is_the_same_as_whole(real_bundle: Callable[...,
     answers = []
     for chunk in (16, 512):
         with Engine.open(real_bundle("smollm2-135m"), prefill_chunk=chunk) as engine:
-            answers.append(engine.generate(prompt, max_tokens=12, raw=True).result)
+            answers.append(engine.generate(prompt, max_tokens=12, raw=True).result())
     assert len(answers[0].prompt_ids) > 100
     assert answers[0].token_ids == answers[1].token_ids
 
@@ -52,4 +52,4 @@ def test_prompts_that_come_while_others_run_change_nothing(
         begun = next(first)
         second = engine.generate(PROMPTS[2], max_tokens=12, raw=True)
         assert begun
-        assert [second.result.token_ids, first.result.token_ids] == [alone[2], alone[0]]
+        assert [second.result().token_ids, first.result().token_ids] == [alone[2], alone[0]]

@@ -33,7 +33,7 @@ def test_a_folder_builds_into_a_bundle_that_runs(tmp_path: Path) -> None:
     expected = reference_logits(folder, torch.tensor([TOKENS]))[0].numpy()
     with Engine.open(tmp_path / "tiny-0.1B.shark") as engine:
         found = engine.all_logits(TOKENS)
-        text = engine.generate(PROMPT, max_tokens=4).result
+        text = engine.generate(PROMPT, max_tokens=4).result()
         manifest = engine.bundle.manifest
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
     assert text.token_ids
@@ -65,7 +65,7 @@ def test_a_compiled_program_computes_what_transformers_does(tmp_path: Path, dono
     assert build(folder, *EXACT, "--context", "64") == 0
     with Engine.open(tmp_path / "tiny.shark") as engine:
         found = engine.all_logits(TOKENS)
-        decoded = engine.generate(TOKENS, max_tokens=4).result.token_ids
+        decoded = engine.generate(TOKENS, max_tokens=4).result().token_ids
     whole = reference_logits(folder, torch.tensor([[*TOKENS, *decoded]]))[0].numpy()
     assert np.abs(found - whole[: len(TOKENS)]).max() < 1e-4 * np.abs(whole).max()
     assert list(decoded) == whole[len(TOKENS) - 1 : -1].argmax(-1).tolist()

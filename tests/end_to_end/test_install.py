@@ -76,7 +76,7 @@ def test_the_api_works_there(environment: Path, tiny_bundle: Path) -> None:
     code = f"""
 from sharkpack.runtime_shim import Engine
 with Engine.open({str(tiny_bundle)!r}) as engine:
-    print(len(engine.generate([40, 41, 42], max_tokens=3).result.token_ids))
+    print(len(engine.generate([40, 41, 42], max_tokens=3).result().token_ids))
 """
     outcome = _run(environment, "python", "-W", "error", "-c", code)
     assert (outcome.stdout, outcome.stderr) == ("3\n", "")

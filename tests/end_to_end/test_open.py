@@ -38,7 +38,7 @@ opened, mapped = private() - before, resident("RssFile") - mapped_before
 signature = generate_signature(engine.bundle.manifest.signature)
 generation = engine.generate([100 + i % 200 for i in range(300)], max_tokens=4)
 before_it_runs = private()
-assert len(generation.result.token_ids) == 4
+assert len(generation.result().token_ids) == 4
 ran = private() - before_it_runs
 page_bytes = signature.cache.page_elements * {"f16": 2, "f32": 4}[signature.cache.dtype]
 pages = signature.reserved_pages + -(-304 // signature.page_size)

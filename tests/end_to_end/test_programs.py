@@ -56,8 +56,8 @@ def test_an_export_is_built_to_the_same_program(bundle: Path, exported: Path) ->
         for member in first.manifest.members:
             assert first.read(member.path) == second.read(member.path), member.path
     with Engine.open(bundle) as one, Engine.open(exported / "program.shark") as other:
-        tokens = one.generate("The", max_tokens=12, raw=True).result.token_ids
-        assert other.generate("The", max_tokens=12, raw=True).result.token_ids == tokens
+        tokens = one.generate("The", max_tokens=12, raw=True).result().token_ids
+        assert other.generate("The", max_tokens=12, raw=True).result().token_ids == tokens
 
 
 def test_its_commands_compile_and_run_it(exported: Path) -> None:

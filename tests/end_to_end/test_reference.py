@@ -32,7 +32,7 @@ def test_it_computes_what_the_program_does(tiny: Path) -> None:
         scale = float(np.abs(expected).max())
         assert float(np.abs(reference.all_logits(TOKENS) - expected).max()) < 1e-4 * scale
         assert float(np.abs(reference.logits(TOKENS) - expected[-1]).max()) < 1e-4 * scale
-        answers = [each.generate(TOKENS, max_tokens=5).result.token_ids for each in (reference, engine)]
+        answers = [each.generate(TOKENS, max_tokens=5).result().token_ids for each in (reference, engine)]
         assert answers[0] == answers[1]
         assert reference.encode("Hello") == engine.encode("Hello")
 

@@ -77,6 +77,6 @@ def test_the_other_targets_compile_and_run_where_they_can(tmp_path: Path) -> Non
         for target in bundle.manifest.targets:
             if target.id == chosen.target.id or "runs here" in refused[target.id]:
                 with Engine.open(bundle, target=target.id) as engine:
-                    ran[target.id] = list(engine.generate([40, 41, 42, 43], max_tokens=6).result.token_ids)
+                    ran[target.id] = list(engine.generate([40, 41, 42, 43], max_tokens=6).result().token_ids)
     assert len(ran) > 0
     assert len({tuple(tokens) for tokens in ran.values()}) == 1, ran

@@ -116,7 +116,7 @@ def test_the_program_computes_what_the_recipe_says(name: str, tmp_path: Path) ->
     expected = _recipe_logits(source, TOKENS)
     with Engine.open(path) as engine:
         each, last = engine.all_logits(TOKENS), engine.logits(TOKENS)
-        decoded = engine.generate(TOKENS[:40], max_tokens=3).result.token_ids
+        decoded = engine.generate(TOKENS[:40], max_tokens=3).result().token_ids
         assert list(decoded) == _greedy(engine, TOKENS[:40], len(decoded))
     scale = float(np.abs(expected - expected.mean()).max())
     assert scale > 0.5
@@ -134,7 +134,7 @@ def test_the_target_without_kernels(tmp_path: Path) -> None:
     expected = _recipe_logits(source, TOKENS)
     with Engine.open(path) as engine:
         found = engine.all_logits(TOKENS)
-        decoded = engine.generate(TOKENS[:40], max_tokens=3).result.token_ids
+        decoded = engine.generate(TOKENS[:40], max_tokens=3).result().token_ids
         assert list(decoded) == _greedy(engine, TOKENS[:40], len(decoded))
     assert float(np.abs(found - expected).max()) < 1e-4 * float(np.abs(expected).max())
 
@@ -155,7 +155,7 @@ def test_an_8_bit_cache_is_what_the_recipe_quantises(tmp_path: Path) -> None:
     expected, exact = _recipe_logits(source, TOKENS, "i8"), _recipe_logits(source, TOKENS)
     with Engine.open(path) as engine:
         found = engine.all_logits(TOKENS)
-        decoded = engine.generate(TOKENS[:30], max_tokens=6).result.token_ids
+        decoded = engine.generate(TOKENS[:30], max_tokens=6).result().token_ids
         assert list(decoded) == _greedy(engine, TOKENS[:30], len(decoded))
     scale = float(np.abs(exact - exact.mean()).max())
     effect = float(np.abs(expected - exact).max())

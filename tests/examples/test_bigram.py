@@ -41,7 +41,7 @@ def table(folder: Path) -> np.ndarray:
 def test_logits_are_rows_of_the_table(engine: Engine, table: np.ndarray) -> None:
     text = "A member whose name ends in .zst is one Zstandard frame, stored like any other."
     assert np.array_equal(engine.all_logits(list(text.encode())), table[list(text.encode())])
-    outcome = engine.generate("The", max_tokens=10, raw=True).result
+    outcome = engine.generate("The", max_tokens=10, raw=True).result()
     tokens = [ord("e")]
     for _ in range(10):
         tokens.append(int(table[tokens[-1]].argmax()))
@@ -69,7 +69,7 @@ def test_an_export_of_it_is_built_to_the_same(folder: Path, tmp_path: Path) -> N
     assert build(out / "program.mlir") == 0
     assert run_script(out / "commands.sh").splitlines() == ["EXEC @prefill_bs1", "EXEC @decode_bs1"]
     with Engine.open(out / "program.shark") as engine:
-        assert engine.generate("The", max_tokens=3, raw=True).result.text
+        assert engine.generate("The", max_tokens=3, raw=True).result().text
 
 
 @pytest.mark.parametrize("name", ["bigram.irpa", "bigram.json", "bigram.mlir"])

@@ -53,7 +53,7 @@ def test_decoding_goes_on_as_prefill_would(engine: Engine) -> None:
 
 
 def test_it_has_learnt_to_spell(engine: Engine) -> None:
-    text = engine.generate("The ", max_tokens=40, raw=True).result.text
+    text = engine.generate("The ", max_tokens=40, raw=True).result().text
     assert "the" in text
 
 

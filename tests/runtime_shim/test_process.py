@@ -48,7 +48,7 @@ def test_runs_where_torch_and_the_compiler_cannot_be_imported(toy_bundle: Path) 
         + """
 from sharkpack.runtime_shim import Engine
 with Engine.open(sys.argv[1]) as engine:
-    print(*engine.generate([1, 2, 3], max_tokens=20).result.token_ids)
+    print(*engine.generate([1, 2, 3], max_tokens=20).result().token_ids)
 assert not {"torch", "iree.compiler", "gguf", "transformers"} & set(sys.modules)
 """
     )
@@ -126,7 +126,7 @@ original = engine._scheduler._postprocess
 def fail(step, logits):
     raise KeyboardInterrupt
 engine._scheduler._postprocess = fail
-engine.generate("Hello").result
+engine.generate("Hello").result()
 """
     command = [sys.executable, "-c", code, str(toy_bundle)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -140,10 +140,10 @@ def test_no_more_processor_time_than_threads_and_none_when_idle(toy_bundle: Path
 import sys, time
 from sharkpack.runtime_shim import Engine
 with Engine.open(sys.argv[1], device=sys.argv[2], threads=int(sys.argv[3])) as engine:
-    engine.generate([1, 2, 3], max_tokens=4).result
+    engine.generate([1, 2, 3], max_tokens=4).result()
     cpu, wall = time.process_time(), time.perf_counter()
     while time.perf_counter() < wall + 0.5:
-        engine.generate([1, 2, 3], max_tokens=80).result
+        engine.generate([1, 2, 3], max_tokens=80).result()
     print((time.process_time() - cpu) / (time.perf_counter() - wall))
     cpu = time.process_time()
     time.sleep(0.5)

@@ -68,7 +68,7 @@ def _hints(thing: object) -> Iterator[tuple[str, object]]:
     for name, member in vars(thing).items():
         if name.startswith("_") and name not in ("__init__", "__next__", "__enter__"):
             continue
-        if (thing, name) == (api.Generation, "__init__"):
+        if (thing, name) == (api.Stream, "__init__"):
             continue  # only an engine makes one
         inner = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if inspect.isfunction(inner) and inner.__module__.startswith("sharkpack.runtime_shim"):

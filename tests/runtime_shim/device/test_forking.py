@@ -32,7 +32,7 @@ if child == 0:
             raise AssertionError("not refused")
     engine.close()
     sys.exit(7)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(generation.result.token_ids))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(generation.result().token_ids))
 """
 
 

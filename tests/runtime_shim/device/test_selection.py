@@ -171,6 +171,6 @@ def test_two_targets_over_one_weight_file_say_the_same(toy_code: bytes, tmp_path
     with Bundle.open(path) as bundle:
         for asked, expected in ((None, "better"), ("base", "base")):
             with Engine.open(bundle, target=asked) as engine:
-                result = engine.generate([5, 6], max_tokens=8).result
+                result = engine.generate([5, 6], max_tokens=8).result()
             assert result.target == expected
             assert list(result.token_ids) == continuation([5, 6], 8)

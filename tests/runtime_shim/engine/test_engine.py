@@ -45,7 +45,7 @@ def _prompt_ending_with_end(after: int) -> list[int]:
 
 
 def test_an_answer_and_what_is_said_about_it(compiled: Engine) -> None:
-    result = compiled.generate([1, 2, 3], max_tokens=12).result
+    result = compiled.generate([1, 2, 3], max_tokens=12).result()
     assert list(result.token_ids) == continuation([1, 2, 3], 12)
     assert (result.prompt_ids, result.finish_reason, result.target) == ((1, 2, 3), "length", "generic")
     assert result.text == bytes(token for token in result.token_ids if token < 256).decode(errors="replace")
@@ -57,58 +57,58 @@ def test_an_answer_and_what_is_said_about_it(compiled: Engine) -> None:
 def test_iterating_gives_the_text_in_whole_pieces(engine: Engine) -> None:
     generation = engine.generate("Hello", max_tokens=60)
     pieces = list(generation)
-    assert "".join(pieces) == generation.result.text == generation.text
+    assert "".join(pieces) == generation.result().text == generation.text
     assert len(pieces) > 5
     assert all(pieces)
 
 
 def test_an_end_token_stops_and_is_not_part_of_the_answer(engine: Engine) -> None:
     prompt = _prompt_ending_with_end(after=3)
-    result = engine.generate(prompt, max_tokens=50).result
+    result = engine.generate(prompt, max_tokens=50).result()
     assert (result.finish_reason, len(result.token_ids)) == ("stop", 3)
 
 
 def test_a_stop_string_ends_the_text_before_it(engine: Engine) -> None:
-    whole = engine.generate("Hello", max_tokens=60).result.text
+    whole = engine.generate("Hello", max_tokens=60).result().text
     stop = whole[10:13]
     for stops in ([stop], stop, ["never there", stop]):
         generation = engine.generate("Hello", max_tokens=60, stop=stops)
         assert "".join(generation) == whole[: whole.find(stop)]
-        assert generation.result.finish_reason == "stop_string"
+        assert generation.result().finish_reason == "stop_string"
 
 
 def test_the_context_ends_an_answer(engine: Engine) -> None:
-    result = engine.generate([3] * (CONTEXT - 2), max_tokens=50).result
+    result = engine.generate([3] * (CONTEXT - 2), max_tokens=50).result()
     assert list(result.token_ids) == continuation([3] * (CONTEXT - 2), 50)
     assert (len(result.token_ids), result.finish_reason) == (3, "length")
-    assert len(engine.generate([3] * CONTEXT, max_tokens=50).result.token_ids) == 1
+    assert len(engine.generate([3] * CONTEXT, max_tokens=50).result().token_ids) == 1
 
 
 def test_a_prompt_of_one_token(engine: Engine) -> None:
-    assert list(engine.generate([9], max_tokens=5).result.token_ids) == continuation([9], 5)
+    assert list(engine.generate([9], max_tokens=5).result().token_ids) == continuation([9], 5)
 
 
 def test_a_batch_says_what_each_says_alone(engine: Engine) -> None:
     prompts: list[Prompt] = [[1, 2], "Hello", [7] * 30, [250], "x", [4, 4, 4]]
     together = engine.batch(prompts, max_tokens=20)
-    alone = [engine.generate(prompt, max_tokens=20).result for prompt in prompts]
+    alone = [engine.generate(prompt, max_tokens=20).result() for prompt in prompts]
     assert [each.token_ids for each in together] == [each.token_ids for each in alone]
 
 
 def test_sampling_with_a_seed_does_not_depend_on_company(engine: Engine) -> None:
     sampling = Sampling(temperature=4.0, seed=11)
-    alone = engine.generate([1, 2], max_tokens=20, sampling=sampling).result.token_ids
+    alone = engine.generate([1, 2], max_tokens=20, sampling=sampling).result().token_ids
     others = [engine.generate([5, step], max_tokens=20) for step in range(3)]
-    assert engine.generate([1, 2], max_tokens=20, sampling=sampling).result.token_ids == alone
+    assert engine.generate([1, 2], max_tokens=20, sampling=sampling).result().token_ids == alone
     assert alone != tuple(continuation([1, 2], 20))
-    assert [list(other.result.token_ids) for other in others] == [continuation([5, step], 20) for step in range(3)]
+    assert [list(other.result().token_ids) for other in others] == [continuation([5, step], 20) for step in range(3)]
 
 
 def test_generations_move_on_together(engine: Engine) -> None:
     first, second = engine.generate([1, 1], max_tokens=20), engine.generate([2, 2], max_tokens=20)
-    assert first.result.token_ids == tuple(continuation([1, 1], 20))
+    assert first.result().token_ids == tuple(continuation([1, 1], 20))
     assert len(second._sequence.generated_ids) > 15
-    assert second.result.token_ids == tuple(continuation([2, 2], 20))
+    assert second.result().token_ids == tuple(continuation([2, 2], 20))
 
 
 def test_cancelling_leaves_the_text_so_far(engine: Engine) -> None:
@@ -116,9 +116,9 @@ def test_cancelling_leaves_the_text_so_far(engine: Engine) -> None:
     first = next(generation)
     generation.cancel()
     rest = "".join(generation)
-    assert generation.result.finish_reason == "cancelled"
-    assert generation.result.text == first + rest
-    assert 0 < len(generation.result.token_ids) < 60
+    assert generation.result().finish_reason == "cancelled"
+    assert generation.result().text == first + rest
+    assert 0 < len(generation.result().token_ids) < 60
     assert engine.step() is False
 
 
@@ -169,15 +169,15 @@ def test_scoring_disturbs_nothing_and_keeps_nothing(engine: Engine) -> None:
     free = engine._pool.available
     engine.score([4] * 40)
     assert engine._pool.available == free
-    assert list(generation.result.token_ids) == continuation([1, 2, 3], 12)
+    assert list(generation.result().token_ids) == continuation([1, 2, 3], 12)
 
 
 def test_chat(toy_code: bytes, tmp_path: Path) -> None:
     path = ToyBundle(code=toy_code, chat_template=CHAT_TEMPLATE).write(tmp_path / "toy.shark")
     with Engine.open(path, threads=1) as engine:
-        templated = engine.generate("hi", max_tokens=4).result
+        templated = engine.generate("hi", max_tokens=4).result()
         assert templated.prompt_ids == engine.encode([{"role": "user", "content": "hi"}])
-        assert engine.generate("hi", max_tokens=4, raw=True).result.prompt_ids == tuple(b"hi")
+        assert engine.generate("hi", max_tokens=4, raw=True).result().prompt_ids == tuple(b"hi")
 
 
 @pytest.mark.parametrize("batch_sizes", [(1,), (4,)])
@@ -196,12 +196,12 @@ def test_bundles_with_one_batch_size(toy_code: bytes, tmp_path: Path, batch_size
 def test_local_devices(toy_bundle: Path, device: str) -> None:
     with Engine.open(toy_bundle, device=device) as engine:
         assert engine.info.device == device
-        assert list(engine.generate([1, 2], max_tokens=9).result.token_ids) == continuation([1, 2], 9)
+        assert list(engine.generate([1, 2], max_tokens=9).result().token_ids) == continuation([1, 2], 9)
 
 
 def test_a_smaller_context_and_cache(toy_bundle: Path) -> None:
     with Engine.open(toy_bundle, threads=1, context=20) as engine:
-        assert list(engine.generate([1, 2], max_tokens=50).result.token_ids) == continuation([1, 2], 50, context=20)
+        assert list(engine.generate([1, 2], max_tokens=50).result().token_ids) == continuation([1, 2], 50, context=20)
     with Engine.open(toy_bundle, threads=1, cache_pages=3) as engine:
         assert len(engine.batch([[1] * 10, [2] * 10], max_tokens=10)) == 2
         with pytest.raises(SharkpackError, match="60 tokens need 8 pages and the cache has 3"):
@@ -228,7 +228,7 @@ def test_generations_may_be_read_from_several_threads(engine: Engine) -> None:
     prompts: list[list[int]] = [[seed, seed + 1] for seed in range(8)]
     generations = [engine.generate(prompt, max_tokens=25) for prompt in prompts]
     with ThreadPoolExecutor(len(generations)) as pool:
-        results = list(pool.map(lambda generation: ("".join(generation), generation.result), generations))
+        results = list(pool.map(lambda generation: ("".join(generation), generation.result()), generations))
     assert [list(result.token_ids) for _, result in results] == [continuation(prompt, 25) for prompt in prompts]
     assert all(text == result.text for text, result in results)
 
@@ -244,4 +244,4 @@ def test_going_on_after_an_interrupt_loses_nothing(engine: Engine, monkeypatch: 
             patch.setattr(kind, name, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 engine.step()
-    assert list(generation.result.token_ids) == continuation([1, 2, 3], 12)
+    assert list(generation.result().token_ids) == continuation([1, 2, 3], 12)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sharkpack.runtime_shim import BundleDamagedError, DeviceFailedError, Engine, Generation, RequestError
+from sharkpack.runtime_shim import BundleDamagedError, DeviceFailedError, Engine, RequestError, Stream
 from tests.runtime_shim.conftest import OpenFake
 from tests.runtime_shim.toy_language import continuation
 
@@ -23,12 +23,12 @@ class DefectError(Exception):
     """An error as a defect of a sampler, a constraint or a detokenizer would raise."""
 
 
-def _break_sampler(generation: Generation) -> None:
+def _break_sampler(generation: Stream) -> None:
     sampler = generation._sequence.sampler
     _fail_at_fifth(sampler, "choose", sampler.choose)
 
 
-def _break_detokenizer(generation: Generation) -> None:
+def _break_detokenizer(generation: Stream) -> None:
     detokenizer = generation._transcript._detokenizer
     _fail_at_fifth(detokenizer, "push", detokenizer.push)
 
@@ -47,18 +47,18 @@ def _fail_at_fifth(owner: object, name: str, method: Callable[..., Any]) -> None
 @pytest.mark.parametrize("break_something", [_break_sampler, _break_detokenizer])
 @pytest.mark.parametrize("first", ["bad", "good"])
 def test_a_fault_of_one_request_is_raised_by_its_reader_only(
-    engine: Engine, break_something: Callable[[Generation], None], first: str
+    engine: Engine, break_something: Callable[[Stream], None], first: str
 ) -> None:
     bad, good = engine.generate(BAD, max_tokens=30), [engine.generate(prompt, max_tokens=30) for prompt in GOOD]
     break_something(bad)
     if first == "bad":
         with pytest.raises(DefectError):
             list(bad)
-    assert [list(each.result.token_ids) for each in good] == [continuation(prompt, 30) for prompt in GOOD]
+    assert [list(each.result().token_ids) for each in good] == [continuation(prompt, 30) for prompt in GOOD]
     with pytest.raises(DefectError):
         list(bad)
     with pytest.raises(DefectError):
-        _ = bad.result
+        _ = bad.result()
     assert engine._pool.available == engine._pool.capacity
 
 
@@ -83,7 +83,7 @@ def test_a_template_that_refuses_ends_nobody_else(open_fake: OpenFake) -> None:
     generation = engine.generate("hi", max_tokens=8)
     with pytest.raises(RequestError, match="refuses these messages: no x"):
         engine.generate([{"role": "x", "content": ""}])
-    assert list(generation.result.token_ids) == continuation(list(b"hi"), 8)
+    assert list(generation.result().token_ids) == continuation(list(b"hi"), 8)
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
@@ -95,7 +95,7 @@ def test_a_device_failure_reaches_all(open_fake: OpenFake, after: int) -> None:
         with pytest.raises(DeviceFailedError, match="the device is gone"):
             list(generation)
         with pytest.raises(DeviceFailedError, match="the device is gone"):
-            _ = generation.result
+            _ = generation.result()
     assert engine._pool.available == engine._pool.capacity
     assert engine.step() is False
     assert list(engine.complete([4, 4], max_tokens=5).token_ids) == continuation([4, 4], 5), "what is asked for later"
@@ -107,9 +107,9 @@ def test_readers_in_threads_get_what_is_theirs(engine: Engine) -> None:
     for generation in begun[::2]:
         _break_sampler(generation)
 
-    def read(generation: Generation) -> object:
+    def read(generation: Stream) -> object:
         try:
-            return list(generation.result.token_ids)
+            return list(generation.result().token_ids)
         except DefectError:
             return "defect"
 

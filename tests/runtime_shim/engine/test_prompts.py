@@ -22,7 +22,7 @@ def test_messages_tools_and_variables_go_through_the_same_calls(open_fake: OpenF
     for prompt in ("hi", MESSAGES):
         assert engine.encode(prompt, tools=[TOOL], variables={"enable_thinking": False}) == ids
         assert engine.count_tokens(prompt, tools=[TOOL], variables={"enable_thinking": False}) == len(ids)
-        assert engine.generate(prompt, max_tokens=1, **options).result.prompt_ids == ids  # type: ignore[misc]
+        assert engine.generate(prompt, max_tokens=1, **options).result().prompt_ids == ids  # type: ignore[misc]
         assert engine.complete(prompt, **options).prompt_ids == ids
         assert engine.batch([prompt, "x"], **options)[0].prompt_ids == ids
     assert engine.encode(MESSAGES) == (TURN, *b"hi")
@@ -80,7 +80,7 @@ def test_tokens_become_text_again(open_fake: OpenFake) -> None:
     assert engine.decode(engine.encode(text)) == text
     assert engine.decode([TURN, *b"a", 299, 0xC3]) == "a\ufffd"
     assert engine.decode([]) == ""
-    result = engine.generate("Hello", max_tokens=60).result
+    result = engine.generate("Hello", max_tokens=60).result()
     assert engine.decode(result.token_ids) == result.text
     with pytest.raises(RequestError, match=f"the token id {VOCABULARY} is outside"):
         engine.decode([VOCABULARY])

@@ -28,7 +28,7 @@ class Completion:
     target: str
 
 
-class Generation(Iterator[str]):
+class Stream(Iterator[str]):
     """A request under way. Each `next` runs the engine until there is text; others under way move on with it.
 
     `cancel` ends it; so does dropping the last reference to it.
@@ -85,7 +85,6 @@ class Generation(Iterator[str]):
         """All text so far, read or not."""
         return self._transcript.text
 
-    @property
     def result(self) -> Completion:
         """Run to the end and say what came of it. Raises what ended this answer, if anything failed."""
         while not self.finished:
