@@ -6,8 +6,9 @@ from functools import partial
 
 from sharkpack.bundler.background import BackgroundTask
 from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.cached_program import program_maker
 from sharkpack.bundler.compile.compile_targets import Module, compile_targets
-from sharkpack.bundler.compile.program import Program, program_maker
+from sharkpack.bundler.compile.program import Program
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.pipeline.describe import (

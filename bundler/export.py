@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sharkpack.bundler.compile.cache import CompileCache
+from sharkpack.bundler.compile.cached_program import program_maker
 from sharkpack.bundler.compile.compile_targets import compile_target
 from sharkpack.bundler.compile.compiler import flags_of
-from sharkpack.bundler.compile.program import program_maker
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.describe import describe
