@@ -84,9 +84,9 @@ def inspect_shark(path: Path) -> Inspection:
         for file in manifest.parameters:
             with archive.view(file.path) as view:
                 tensors += _irpa_rows(archive.parameter_index(file.path), read_irpa_notes(view))
-        size = archive.size
-    tables = (_summary_table(manifest), _targets_table(manifest), _members_table(manifest))
-    details = {"tensor_count": len(tensors), "manifest": manifest.to_dict()}
+        size, signatures = archive.size, archive.signatures
+    tables = (_summary_table(manifest, signatures), _targets_table(manifest), _members_table(manifest))
+    details = {"tensor_count": len(tensors), "signatures": list(signatures), "manifest": manifest.to_dict()}
     return Inspection(kind="shark", size=size, details=details, tables=tables, tensors=tuple(tensors))
 
 
@@ -160,7 +160,7 @@ def _mapped(path: Path) -> Iterator[memoryview]:
         raise SharkpackError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _summary_table(manifest: Manifest) -> TableRows:
+def _summary_table(manifest: Manifest, signatures: Sequence[str]) -> TableRows:
     model, signature = manifest.model, manifest.signature
     rows = [
         ("name", model.name),
@@ -180,6 +180,8 @@ def _summary_table(manifest: Manifest) -> TableRows:
         ("needs", f"iree-base-runtime {manifest.minimum_runtime} or newer"),
         ("format", f"{manifest.format.major}.{manifest.format.minor}"),
     ]
+    if signatures:
+        rows.append(("signatures", f"{', '.join(signatures)} (not verified)"))
     if manifest.format.required_features:
         rows.append(("requires", ", ".join(manifest.format.required_features)))
     return TableRows(headings=("model", ""), rows=rows)

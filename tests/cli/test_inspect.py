@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sharkpack.formats.archive.editor import write_signatures
+from sharkpack.formats.archive.sample_bundle import write_sample_bundle
 from sharkpack.formats.model_files.irpa import plan_irpa
 from sharkpack.formats.model_files.tensor_file import write_tensors
 from sharkpack.formats.model_files.tensor_note import write_note
@@ -50,6 +52,15 @@ def safetensors(tmp_path: Path) -> Path:
 def _json(sharkpack: Sharkpack, *arguments: str | Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(sharkpack("inspect", *arguments, "--json").out)
     return report
+
+
+def test_signatures_are_listed(sharkpack: Sharkpack, tmp_path: Path) -> None:
+    path = tmp_path / "signed.shark"
+    write_sample_bundle(path)
+    assert _json(sharkpack, path)["signatures"] == []
+    write_signatures(path, {"me.minisig": b"x"})
+    assert _json(sharkpack, path)["signatures"] == ["me.minisig"]
+    assert "me.minisig (not verified)" in sharkpack("inspect", path).out
 
 
 def test_shark(sharkpack: Sharkpack, bundle: Path) -> None:

@@ -138,7 +138,7 @@ def test_bundle_cut_short(tiny_bundle: Path, tmp_path: Path, missing: int) -> No
 
 def test_flipped_byte_in_the_manifest(tiny_bundle: Path, tmp_path: Path) -> None:
     data = bytearray(tiny_bundle.read_bytes())
-    data[data.index(b'"page_size"') + 14] ^= 1
+    data[data.rindex(b'"page_size"') + 14] ^= 1
     path = tmp_path / "flipped.shark"
     path.write_bytes(data)
     assert "manifest" in _refusal(path, "Hello")
