@@ -32,6 +32,9 @@ class ControlTokens:
         self._texts = {index: token.content for index, token in special.items()}
         longest_first = sorted(set(self._texts.values()), key=lambda text: (-len(text), text))
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        beginnings = {text[:size] for text in longest_first for size in range(1, len(text))}
+        self._beginnings = {text for text in beginnings if not text.isalnum()}  # a word ends a text by chance
+        self._longest = max(map(len, self._beginnings), default=0)
         self._normalized = tokenizer.normalizer is not None and any(token.normalized for token in special.values())
         self._blind: Tokenizer | None = None
         self._before = f"\ufdd0{secrets.token_hex(8)}"
@@ -97,7 +100,14 @@ class ControlTokens:
         return list(blind.encode(self._before + text, add_special_tokens=False).ids[1:])
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Where `text` alone would give control tokens."""
+        """Where `text` would give control tokens, and its end where that may begin one that a template completes."""
+        spans = self._whole_spans(text)
+        sizes = range(1, min(len(text), self._longest) + 1)
+        if any(text[-size:] in self._beginnings for size in sizes) and (not spans or spans[-1][1] < len(text)):
+            spans.append((len(text) - 1, len(text)))
+        return spans
+
+    def _whole_spans(self, text: str) -> list[tuple[int, int]]:
         spans = [match.span() for match in self._pattern.finditer(text)]
         if not self._normalized:
             return spans

@@ -123,6 +123,15 @@ def test_spelled_tokens_are_what_the_text_is_without_such_tokens(made: Callable[
     assert ControlTokens(tokenizer).encode_text(content) == bare.encode(content, add_special_tokens=False).ids
 
 
+def test_texts_that_a_template_joins_make_no_control_token() -> None:
+    tokenizer = _byte_level()
+    tokenizer.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in SPECIAL])
+    for first, second in (("<|im", "|>"), ("<", "/s>"), ("a<|end|>b<|", "im|>"), ("<|end|", ">"), ("</s></s", ">")):
+        ids = _rendered(tokenizer, [""], "<|im|>{{ parts[0] }}{{ parts[1] }}<|end|>", parts=[first, second])
+        assert [index for index in ids if index in _special_ids(tokenizer)] == [ids[0], ids[-1]]
+        assert tokenizer.decode(ids[1:-1], skip_special_tokens=False) == first + second
+
+
 def test_roles_tools_and_keys_are_text_too() -> None:
     tokenizer = _byte_level()
     tokenizer.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in SPECIAL])
