@@ -11,10 +11,13 @@ from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.tensors import SourceTensor
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.io.one_line import one_line
 from sharkpack.formats.model_files.tensor_file import TensorFilePlan, Writable, write_tensors
 from sharkpack.formats.packing import LAYOUTS, ReadRows, RowOrder, pack_rows
+from sharkpack.formats.packing.finite import is_finite
 from sharkpack.formats.quant import dequantize
-from sharkpack.templates.layers.weights import PackedWeight, StoredWeight, TableWeight, Weight
+from sharkpack.templates.layers.weights import PackedWeight, StoredWeight, TableWeight, VectorWeight, Weight
 
 PREFETCHED_PIECES = 8
 PIECE_BYTES = 1 << 20
@@ -44,7 +47,10 @@ def convert(weight: Weight, source: SourceModel) -> NDArray[np.uint8]:
 
 
 def pieces(weight: Weight, source: SourceModel) -> Iterator[NDArray[np.uint8]]:
-    """The same bytes in consecutive pieces, of a megabyte or so where the parameter is a matrix."""
+    """The same bytes in consecutive pieces, of a megabyte or so where the parameter is a matrix.
+
+    SharkpackError for a weight that holds a NaN or an infinity; what a program stores is its own affair.
+    """
     if isinstance(weight, TableWeight):
         yield np.ascontiguousarray(weight.values).reshape(-1).view(np.uint8)
         return
@@ -53,14 +59,23 @@ def pieces(weight: Weight, source: SourceModel) -> Iterator[NDArray[np.uint8]]:
         yield from _cut(tensor.read())
         return
     if isinstance(weight, PackedWeight):
-        yield from pack_rows(
-            LAYOUTS[weight.layout], _rows_from(tensor, weight.first_row), weight.shape, weight.row_order
-        )
+        layout = LAYOUTS[weight.layout]
+        for piece in pack_rows(layout, _rows_from(tensor, weight.first_row), weight.shape, weight.row_order):
+            if not is_finite(layout, piece, weight.shape[1]):
+                raise _not_finite(weight, source)
+            yield piece
         return
     values = dequantize(tensor.type_name, tensor.read(), tensor.shape).reshape(-1)
+    if not np.isfinite(values).all():
+        raise _not_finite(weight, source)
     if weight.row_order is not None:
         values = values[weight.row_order]
     yield np.ascontiguousarray(values, dtype=np.float32).view(np.uint8)
+
+
+def _not_finite(weight: PackedWeight | VectorWeight, source: SourceModel) -> SharkpackError:
+    name = one_line(source.stored_name(weight.tensor))
+    return SharkpackError(f"{source.path}: tensor '{name}' holds a NaN or an infinity; get the model again, or another")
 
 
 def _cut(data: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

@@ -50,6 +50,12 @@ class Shape:
         head_dim = source.integer("attention.key_length", head_dim or dim // max(heads, 1))
         rope_dim = source.integer("rope.dimension_count", head_dim)
         _check_heads(source, heads, kv_heads, head_dim, rope_dim)
+        epsilon = source.floating(epsilon_key)
+        if not epsilon > 0:
+            raise SharkpackError(f"{epsilon_key} is {epsilon:g}; it must be above zero")
+        for key in ("block_count", "embedding_length"):
+            if source.integer(key) < 1:
+                raise SharkpackError(f"{key} is {source.integer(key)}; it must be at least 1")
         return cls(
             layers=source.integer("block_count"),
             dim=dim,
@@ -59,7 +65,7 @@ class Shape:
             head_dim=head_dim,
             rope_dim=rope_dim,
             rope_theta=source.floating("rope.freq_base", theta),
-            epsilon=source.floating(epsilon_key),
+            epsilon=epsilon,
             vocab_size=_rows_of(source, "token_embd.weight"),
         )
 

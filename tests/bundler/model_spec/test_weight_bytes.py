@@ -13,6 +13,8 @@ from sharkpack.bundler.model_spec.weight_bytes import convert, write_parameters
 from sharkpack.bundler.sources import open_source
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.tensors import SourceTensor, StoredTensor
+from sharkpack.formats.errors import SharkpackError
+from sharkpack.formats.model_files.gguf import GGUFFile
 from sharkpack.formats.model_files.irpa import plan_irpa, read_irpa_index
 from sharkpack.formats.packing import LAYOUTS, unpack
 from sharkpack.formats.quant import dequantize
@@ -50,6 +52,31 @@ def test_a_matrix_keeps_its_type_and_values(source: SourceModel, name: str) -> N
     assert made.dtype == np.uint8
     assert made.nbytes == weight.nbytes
     assert np.array_equal(unpack(LAYOUTS[layout], made, (n, k)), _values(source, name))
+
+
+@pytest.mark.parametrize("name", ["output_norm.weight", "blk.1.ffn_down.weight", "blk.0.attn_q.weight"])
+def test_a_weight_that_is_no_number_is_named(tmp_path: Path, name: str) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", dim=128, head_dim=32, types={"blk.1.ffn_down.weight": "F16"})
+    with open_source(str(path)) as source:
+        tensor = source.tensor(name)
+        weight = (
+            VectorWeight(name=name, size=tensor.shape[0])
+            if len(tensor.shape) == 1
+            else PackedWeight(name=name, layout=tensor.type_name.lower(), shape=(tensor.shape[0], tensor.shape[1]))
+        )
+        convert(weight, source)
+    data = bytearray(path.read_bytes())
+    with GGUFFile.open(path) as file:
+        place = file.tensors[name]
+    data[place.offset : place.offset + 4] = (
+        np.float32(np.nan).tobytes() if place.type_name == "F32" else b"\x00\x7c" * 2
+    )
+    path.write_bytes(data)
+    with (
+        open_source(str(path)) as source,
+        pytest.raises(SharkpackError, match=f"tensor '{name}' holds a NaN or an inf"),
+    ):
+        convert(weight, source)
 
 
 def test_rows_of_a_matrix_and_of_a_vector_are_reordered(source: SourceModel) -> None:

@@ -39,6 +39,15 @@ REFUSED = {
         {"metadata": YARN | {"llama.rope.scaling.yarn_ext_factor": 0.0}},
         "hyperparameter 'llama.rope.scaling.yarn_ext_factor' = 0.0 is not known",
     ),
+    "an epsilon below zero": (
+        {"metadata": {"llama.attention.layer_norm_rms_epsilon": -1e-5}},
+        "attention.layer_norm_rms_epsilon is -1e-05; it must be above zero",
+    ),
+    "an epsilon of zero": (
+        {"metadata": {"llama.attention.layer_norm_rms_epsilon": 0.0}},
+        "attention.layer_norm_rms_epsilon is 0; it must be above zero",
+    ),
+    "no layers": ({"metadata": {"llama.block_count": 0}}, "block_count is 0; it must be at least 1"),
     "a window of nothing": (
         {"architecture": "gemma3", "metadata": {"gemma3.attention.sliding_window": 0}},
         "attention.sliding_window is 0; it must be at least 1",
