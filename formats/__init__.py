@@ -1,3 +1,3 @@
-"""What bytes mean: archive, manifest, IRPA, GGUF, quantised blocks.
+"""The formats of files and blocks: archive, manifest, IRPA, GGUF, quantised blocks.
 
 Imports numpy and zstandard; never torch, IREE or the compiler."""

@@ -1,4 +1,4 @@
-"""What Linux's control groups allow this process: CPUs and memory. Knows the files of both versions, and that a limit
+"""Limits of Linux's control groups on this process: CPUs and memory. Knows the files of both versions, and that a limit
 on a group above counts as well."""
 
 import contextlib

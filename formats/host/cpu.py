@@ -112,7 +112,7 @@ def _auxiliary_vector(data: bytes) -> dict[int, int]:
 
 
 def _features_by_tool() -> frozenset[str]:
-    """What the wheel's iree-cpuinfo says, one `name 0|1` a line; nothing where it cannot be run."""
+    """Reads the output of the wheel's iree-cpuinfo, one `name 0|1` a line; nothing where it cannot be run."""
     package = importlib.util.find_spec("iree._runtime_libs")
     folder = next(iter((package and package.submodule_search_locations) or ()), "")
     tool = Path(folder) / "iree-cpuinfo"

@@ -1,4 +1,4 @@
-"""What counts as bytes to write: anything with a C-contiguous buffer, numpy arrays of any type included."""
+"""Bytes to write: anything with a C-contiguous buffer, numpy arrays of any type included."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 

@@ -1,4 +1,4 @@
-"""What a file is that was taken for another: a pointer, a web page, an archive, a pickle, a download that broke off.
+"""Recognises a file that was taken for another: a pointer, a web page, an archive, a pickle, a download that broke off.
 
 Looks at names and first bytes only. Says what to do; knows no format's inside.
 """
@@ -58,7 +58,7 @@ def wrong_file(path: Path, expected: str, problem: str) -> SharkpackError:
 
 
 def describe_file(path: Path) -> str | None:
-    """What the file or folder at `path` is and what to do about it, as the end of a sentence; None if not known."""
+    """Returns the kind of the file or folder at `path` and what to do about it, as the end of a sentence; or None."""
     if path.is_dir():
         return f"a folder{_inside(path)}"
     try:
@@ -115,7 +115,7 @@ def _is_web_page(start: bytes) -> bool:
 
 
 def _inside(folder: Path) -> str:
-    """Which file in it may be meant."""
+    """Returns the file in it that may be meant."""
     for pattern in ("*.gguf", "*.shark"):
         names = sorted(path.name for path in folder.glob(pattern))
         if names:
@@ -135,7 +135,7 @@ def _zip(start: bytes) -> str:
 
 
 def _text(start: bytes) -> str | None:
-    """What it begins with, where that is readable."""
+    """Returns the text that it begins with, where that is readable."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16 text"
     try:

@@ -167,11 +167,11 @@ def _integer(value: object, path: str, minimum: int) -> int:
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether it is no Unicode text: JSON's escapes can spell half of a surrogate pair."""
+    """Returns whether it is no Unicode text: JSON's escapes can spell half of a surrogate pair."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def kind_of(value: object) -> str:
-    """What a JSON value is, with its article."""
+    """Returns the kind of a JSON value, with its article."""
     names = {bool: "a boolean", int: "an integer", float: "a fraction", str: "a string", list: "a list"}
     return "null" if value is None else names.get(type(value), "an object")

@@ -34,7 +34,7 @@ _LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GGUFTensor:
-    """Where a tensor lies. `shape` is row-major (outermost first), `offset` counts from the start of the file."""
+    """The place of a tensor. `shape` is row-major (outermost first), `offset` counts from the start of the file."""
 
     name: str
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What the files of a GGUF model in parts are called: NAME-00001-of-00003.gguf and so on. Knows names only."""
+"""Names of the files of a GGUF model in parts: NAME-00001-of-00003.gguf and so on. Knows names only."""
 
 import re
 

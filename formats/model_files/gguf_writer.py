@@ -113,7 +113,7 @@ def _checked_type(tensor: TensorSpec) -> GGMLType:
 
 
 def _alignment(values: Mapping[str, bytes]) -> int:
-    """What the metadata say of it, as the reader will take it."""
+    """Returns the value of the metadata for it, as the reader will take it."""
     encoded = values.get("general.alignment")
     return DEFAULT_ALIGNMENT if encoded is None else int.from_bytes(encoded[4:], "little")
 

@@ -93,7 +93,7 @@ def read_irpa_index(view: memoryview) -> dict[str, tuple[int, int]]:
 
 
 def read_irpa_notes(view: memoryview) -> dict[str, bytes]:
-    """What a whole, sound parameter file says of its tensors, by name; empty where it says nothing."""
+    """Reads the notes of a whole, sound parameter file on its tensors, by name; empty where it says nothing."""
     count, table, names, _ = _read_header(view)
     entries = _read_entries(view[table[0] : table[1]], view[names[0] : names[1]], count)
     return {name: note for name, note, _, _ in entries}

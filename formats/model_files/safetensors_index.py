@@ -41,7 +41,7 @@ _DTYPE_BITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetensorsTensor:
-    """Where a tensor lies; `offset` counts from the start of the file."""
+    """The place of a tensor; `offset` counts from the start of the file."""
 
     name: str
     dtype: str
@@ -52,7 +52,7 @@ class SafetensorsTensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetensorsIndex:
-    """What a safetensors header says. `tensors` is ordered by offset."""
+    """The content of a safetensors header. `tensors` is ordered by offset."""
 
     path: Path
     size: int

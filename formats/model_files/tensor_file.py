@@ -11,7 +11,7 @@ from sharkpack.formats.io.buffers import Bytes, as_bytes
 
 
 class Writable(Protocol):
-    """All that `write_tensors` asks of its output: a file, or a member of an archive."""
+    """Protocol for the output of `write_tensors`: a file, or a member of an archive."""
 
     def write(self, data: bytes | memoryview, /) -> object: ...
 
@@ -27,7 +27,7 @@ class TensorPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFilePlan:
-    """Where everything will stand: `header` is all bytes before the first tensor, `total_size` the whole file's."""
+    """The layout of a file to be written: `header` is all bytes before the first tensor."""
 
     header: bytes
     entries: tuple[TensorPlace, ...]

@@ -1,4 +1,4 @@
-"""What a parameter file says of a tensor besides its bytes, for people and tools and no program: `q4_k 896x4864`."""
+"""The note of a parameter file on a tensor, for people and tools and no program: `q4_k 896x4864`."""
 
 import re
 

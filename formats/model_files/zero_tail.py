@@ -18,7 +18,7 @@ _ROOM = 16
 
 
 class PlacedTensor(Protocol):
-    """Where a tensor lies in its file: `offset` and `nbytes` in bytes, `shape` row-major."""
+    """The place of a tensor in its file: `offset` and `nbytes` in bytes, `shape` row-major."""
 
     @property
     def name(self) -> str: ...
@@ -56,7 +56,7 @@ def _rows(tensor: PlacedTensor) -> int:
 
 
 def _zeros_from(data: NDArray[np.uint8]) -> int:
-    """Where the zeros at its end begin."""
+    """Returns where the zeros at its end begin."""
     end, step = len(data), _LEAST
     while end:
         block = data[max(end - step, 0) : end]

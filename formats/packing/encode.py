@@ -1,4 +1,4 @@
-"""How each GGML block becomes tiles, in whole arrays of 32-bit words: no code is spread to a byte of its own.
+"""Encodes each GGML block as tiles, in whole arrays of 32-bit words: no code is spread to a byte of its own.
 
 Types whose codes are not kept as bits of words go by way of encode_codes.py instead, which takes any type.
 """
@@ -96,7 +96,7 @@ def _put_six_bit_scales(blocks: Bytes, tiles: Tiles) -> None:
 
 
 def _mxfp4(blocks: Bytes, tiles: Tiles) -> None:
-    """As `_simple`; the scale, one byte, becomes a bfloat16, which has all of its values."""
+    """Encodes a simple block whose scale, one byte, becomes a bfloat16, which has all of its values."""
     for p in range(2):
         part = blocks[:, :, p::2]
         tiles.words(p)[:, : part.shape[2]] = part[..., 1:].view("<u4").transpose(0, 2, 3, 1)

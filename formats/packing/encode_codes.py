@@ -1,4 +1,4 @@
-"""How the blocks of any super-block type without minimums become tiles: decoded to codes, and these packed again.
+"""Encodes the blocks of any super-block type without minimums as tiles: decoded to codes, and these packed again.
 
 Slower than encode.py by some, for types whose codes come out of a codebook or are digits of a number.
 """

@@ -1,4 +1,4 @@
-"""Where everything lies in a tile of the packed weight stream: plain numbers for kernel generators. Moves no bytes."""
+"""The layout of a tile of the packed weight stream: plain numbers for kernel generators. Moves no bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,12 +51,12 @@ class PackedLayout:
 
     @property
     def plane_offset(self) -> int:
-        """Of the plane of further bits (3 and 5 bits: 64 bytes, 6 bits: 128) within a block: where the codes end."""
+        """The offset in a block of the plane of further bits (3 and 5 bits: 64 bytes, 6 bits: 128)."""
         return {2: 128, 3: 128, 8: 512}.get(self.bits, 256)
 
     @property
     def has_bit_plane(self) -> bool:
-        """Whether the plane has one bit a code, the highest."""
+        """Returns whether the plane has one bit a code, the highest."""
         return self.bits in (3, 5)
 
     @property
@@ -85,21 +85,21 @@ class PackedLayout:
         return self.scale_bytes if self.has_min and self.scale_type != "nibbles" else 0
 
     def scales_offset(self, sub: int = 0) -> int:
-        """Of the 16 scales (one a row) of sub-block `sub` of the tile; in simple layouts a block is a sub-block."""
+        """Returns the offset of the 16 scales of sub-block `sub`; in simple layouts a block is a sub-block."""
         return self.blocks_per_tile * self.block_bytes + sub * ROWS_PER_TILE * self.scale_bytes
 
     def mins_offset(self, sub: int = 0) -> int:
-        """Of the 16 minimums of sub-block `sub` of the tile; only where `min_bytes`."""
+        """Returns the offset of the 16 minimums of sub-block `sub` of the tile; only where `min_bytes`."""
         return self.scales_offset(self.sub_blocks) + sub * ROWS_PER_TILE * self.min_bytes
 
     @property
     def d_offset(self) -> int:
-        """Of the super-block's float16 scale of each row."""
+        """The offset of the super-block's float16 scale of each row."""
         return self.mins_offset(self.sub_blocks)
 
     @property
     def dmin_offset(self) -> int:
-        """Of the super-block's float16 minimum of each row; only where `has_min`."""
+        """The offset of the super-block's float16 minimum of each row; only where `has_min`."""
         return self.d_offset + 2 * ROWS_PER_TILE
 
     @property
@@ -114,7 +114,7 @@ class PackedLayout:
 
 
 def _layout_of(quant: QuantType) -> PackedLayout:
-    """As many blocks to a tile as make whole cache lines: one or two simple blocks, or a super-block."""
+    """Returns the blocks of a tile, which is whole cache lines: one or two simple blocks, or a super-block."""
     blocks = 0 if quant.kind == "float" else quant.block // BLOCK_K
     if quant.kind == "simple":
         parameters = 2 * ROWS_PER_TILE * (2 if quant.has_min else 1)

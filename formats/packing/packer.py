@@ -50,7 +50,7 @@ def pack_slabs(
 def pack_rows(
     layout: PackedLayout, read: ReadRows, shape: Sequence[int], row_order: RowOrder | None = None
 ) -> Iterator[Bytes]:
-    """As `pack_slabs`, of a matrix that is read a slab of rows at a time and never whole."""
+    """Packs a matrix that is read a slab of rows at a time and never whole."""
     tile_counts(layout, shape)
     order = None if row_order is None else _checked_order(row_order, shape[0])
     return _slabs(layout, read, shape, order)

@@ -1,4 +1,4 @@
-"""What every quantised block comes to: unsigned codes, scales, minimums; and the arithmetic from those to float32."""
+"""The parts of every quantised block: unsigned codes, scales, minimums; and the arithmetic from those to float32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def block_values(quant: QuantType, blocks: DecodedBlocks) -> Floats:
 
 
 def code_values(quant: QuantType, codes: Bytes) -> Floats:
-    """What codes stand for under a scale of one, as float32; without the minimum of a type that has one."""
+    """Returns the values of codes under a scale of one, as float32; without the minimum of a type that has one."""
     if quant.values is not None:
         return np.array(quant.values, np.float32)[codes]
     values: Floats = codes.astype(np.float32)

@@ -33,7 +33,7 @@ class Affine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffineSearch:
-    """Which spans are tried: (first + step * i + top) codes over that of the block, i = 0..steps. `absolute`: weigh
+    """The spans that are tried: (first + step * i + top) codes over that of the block, i = 0..steps. `absolute`: weigh
     the distance itself, not its square."""
 
     top: int

@@ -15,7 +15,7 @@ _CHUNK_ELEMENTS = 1 << 18  # a megabyte: less, and threads that share a matrix w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantizer:
-    """How values become blocks of `block` elements in `block_bytes` bytes.
+    """Encodes values as blocks of `block` elements in `block_bytes` bytes.
 
     weigh: a column's importance is multiplied by sqrt(weigh * mean square + x * x), the mean taken over `run` elements
     (None: the whole row); weigh 0 takes the importance as it is, None does without.
@@ -96,7 +96,7 @@ def quantize(type_name: str, values: Floats, importance: Floats | None = None) -
 
 
 def _weights(kind: Quantizer, values: Floats, importance: Floats | None) -> Floats | None:
-    """What an error in each value costs, of the shape of `values`; None where all are the encoder's to weigh."""
+    """Returns the cost of an error in each value, shaped as `values`; None where all are the encoder's to weigh."""
     if importance is None or kind.weigh is None:
         return None
     if kind.weigh == 0:

@@ -1,4 +1,4 @@
-"""The attending part of a layer: projections, norms of q and k, the paged cache, the output projection.
+"""The attention part of a layer: projections, norms of q and k, the paged cache, the output projection.
 
 A recipe's layer is an `AttentionBlock` with norms and a feed-forward part of its own; no architecture is known here.
 """
@@ -23,7 +23,7 @@ from sharkpack.templates.layers.shape import Shape
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """Where the rows of one call stand: what attention needs besides q, k and v.
+    """The positions of the rows of one call: the inputs of attention besides q, k and v.
 
     step: whether each row is a sequence of its own.
     """
@@ -35,7 +35,7 @@ class Batch:
 
     @classmethod
     def of(cls, tokens: Tensor, page_ids: Tensor, start_positions: Tensor, seq_lens: Tensor, shape: Shape) -> "Batch":
-        """Of tokens [N, S]."""
+        """Returns the batch of tokens [N, S]."""
         step = is_step(tokens)
         return cls(page_ids=page_ids, start_positions=start_positions, seq_lens=seq_lens, step=step)
 
@@ -46,7 +46,7 @@ Angles = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionConfig:
-    """How a layer attends.
+    """The attention of a layer.
 
     scale: of scores; None for 1 / sqrt(head_dim). window: positions seen, its own among them; 0 for all. softcap:
     other than 0, scores become softcap * tanh(score / softcap). rope: the name of its angles. norms: RMSNorms of q and
@@ -89,7 +89,7 @@ class AttentionBlock(torch.nn.Module):
         self.attn_output = Linear(table, f"{name}_output", dim, shape.q_rows, optional_bias=True)
 
     def _norm(self, table: WeightTable, name: str, heads: int) -> RMSNorm:
-        """Of q or k, before they are rotated: its values are in the order of the rows that it scales."""
+        """The norm of q or k, before they are rotated: its values are in the order of the rows that it scales."""
         shape, together = self.shape, 1 if self.attending.norms == "head" else heads
         order = _row_order(self.attending, shape, together)
         return RMSNorm(table, name, together * shape.head_dim, shape.epsilon, row_order=order)

@@ -1,4 +1,4 @@
-"""What recipes share around their layers: embedding, ropes, the final norm and the output head, tied or not."""
+"""The frame of a recipe's layers: embedding, ropes, the final norm and the output head, tied or not."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol

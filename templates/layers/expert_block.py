@@ -21,8 +21,8 @@ EXPERT_KEYS = frozenset({"expert_count", "expert_used_count", "expert_feed_forwa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
-    """How many experts a layer has, how many a row takes, their inner width, and whether the weights of those that a
-    row takes sum to 1 (or are what the softmax over all experts gave them)."""
+    """The experts of a layer: their number, how many a row takes, their inner width, and whether the weights of those
+    that a row takes sum to 1 (or are what the softmax over all experts gave them)."""
 
     count: int
     used: int

@@ -1,4 +1,4 @@
-"""What the builder decides about a model. Data only."""
+"""Options of a model that the builder decides. Data only."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -67,7 +67,7 @@ NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
 
 
 def is_neutral(key: str, value: object) -> bool:
-    """Whether a recipe that does not read `key` computes the same with it as without."""
+    """Returns whether a recipe that does not read `key` computes the same with it as without."""
     if key in DESCRIPTIVE_KEYS:
         return True
     neutral = NEUTRAL_VALUES.get(key, ())

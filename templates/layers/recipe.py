@@ -1,4 +1,4 @@
-"""What a recipe is and makes, and how it declares weights. No architecture is known here."""
+"""Recipes, the models that they make, and the declaration of weights. No architecture is known here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -156,7 +156,7 @@ class CausalModel(torch.nn.Module):
 
 
 def is_step(tokens: Tensor) -> bool:
-    """Whether tokens [N, S] are those of a decode step: S is 1, and not a symbol, as where prefill is traced."""
+    """Returns whether tokens [N, S] are those of a decode step: S is 1, and no symbol, as in a traced prefill."""
     each = tokens.shape[1]
     return isinstance(each, int) and each == 1
 

@@ -90,7 +90,7 @@ def scaled_frequencies(
 
 
 def divisors(source: Source, name: str, rope_dim: int) -> NDArray[np.float32] | None:
-    """Of each frequency, as llama.cpp stores them in a tensor of that name; None without it."""
+    """Returns the divisor of each frequency, as llama.cpp stores them in a tensor of that name; None without it."""
     if name not in source.tensors:
         return None
     tensor = source.tensors[name]

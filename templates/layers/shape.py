@@ -26,7 +26,7 @@ SHAPE_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Of a decoder: layers and widths, heads of attention, rotated dimensions of each, the epsilon of its norms."""
+    """The sizes of a decoder: layers, widths, heads, rotated dimensions, the epsilon of its norms."""
 
     layers: int
     dim: int
@@ -43,8 +43,11 @@ class Shape:
     def of(
         cls, source: Source, *, head_dim: int | None = None, theta: float = 10000.0, epsilon_key: str = RMS_EPSILON
     ) -> "Shape":
-        """What the source declares. head_dim, theta: of the architecture where the source says nothing of them
-        (head_dim None: dim / heads). Raises SharkpackError for sizes that contradict each other."""
+        """Reads the sizes that the source declares.
+
+        head_dim, theta: of the architecture where the source says nothing of them (head_dim None: dim / heads). Raises
+        SharkpackError for sizes that contradict each other.
+        """
         dim, heads = source.integer("embedding_length"), source.integer("attention.head_count")
         kv_heads = source.integer("attention.head_count_kv", heads)
         head_dim = source.integer("attention.key_length", head_dim or dim // max(heads, 1))

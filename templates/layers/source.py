@@ -1,4 +1,4 @@
-"""What a recipe needs of a source model. Interfaces only."""
+"""Protocols for a source model, as recipes read it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol

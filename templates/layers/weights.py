@@ -29,7 +29,7 @@ class PackedWeight:
 
     @property
     def type_name(self) -> str:
-        """How its numbers are stored."""
+        """The type of its stored numbers."""
         return self.layout
 
     @property

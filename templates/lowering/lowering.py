@@ -1,4 +1,4 @@
-"""What a target's lowering does, and how its work becomes a program that the compiler takes."""
+"""Protocol for a target's lowering, and the linking of its output into a program for the compiler."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

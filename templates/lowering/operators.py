@@ -29,7 +29,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """What an operator takes, in the order of its arguments, tensors first, and what it returns.
+    """The declaration of an operator: its arguments in order, tensors first, and its results.
 
     version: grows when what a call means changes, so that a stored program is not misread.
     optional: those of the tensors that may be None.
@@ -48,7 +48,7 @@ class Operator:
 
     @property
     def schema(self) -> str:
-        """As torch writes it: "(Tensor x, Tensor? bias, int n) -> Tensor"."""
+        """The schema as torch writes it: "(Tensor x, Tensor? bias, int n) -> Tensor"."""
         tensors = [f"Tensor{'?' if name in self.optional else ''} {name}" for name in self.tensors]
         static = [f"{_SCHEMA_TYPES[kind]} {name}" for name, kind in self.static.items()]
         results = ", ".join(["Tensor"] * len(self.results))

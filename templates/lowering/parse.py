@@ -31,7 +31,7 @@ _TENSOR = re.compile(r"^!torch\.vtensor<\[([\d?,]*)\],(\w+)>$")
 
 
 def has_calls(text: str) -> bool:
-    """Whether the program calls operators of ours: other programs need no lowering."""
+    """Returns whether the program calls operators of ours: other programs need no lowering."""
     return _CALLS in text
 
 

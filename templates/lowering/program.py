@@ -16,7 +16,7 @@ class Value:
 
     @property
     def torch_type(self) -> str:
-        """As in `!torch.vtensor<[?,576],f32>`."""
+        """The torch type, as in `!torch.vtensor<[?,576],f32>`."""
         return f"!torch.vtensor<[{','.join('?' if size is None else str(size) for size in self.shape)}],{self.element}>"
 
     @property
@@ -42,7 +42,7 @@ class OperatorCall:
         return found
 
     def has(self, name: str) -> bool:
-        """Whether an optional tensor is given."""
+        """Returns whether an optional tensor is given."""
         return self.inputs[name] is not None
 
     def width(self, name: str) -> int:

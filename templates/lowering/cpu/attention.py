@@ -87,7 +87,7 @@ def _room(call: OperatorCall) -> int:
 
 
 def _zeros(lines: Lines, rows: int | None, width: int) -> Value:
-    """As torch writes zeros: the compiler makes other code of a splat."""
+    """Write zeros as torch does: the compiler makes other code of a splat."""
     assert rows is not None, "the sequences of a decode step are known before run time"
     value = Value(lines.fresh(), (rows, width), "f32")
     sizes = ", ".join(lines.op(f"torch.constant.int {size}") for size in (rows, width))

@@ -1,4 +1,4 @@
-"""Which precision a CPU's kernels take and make: what is wanted of each value, decided backward over a function."""
+"""The precision that a CPU's kernels take and make, decided for each value backward over a function."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ def form_of(call: OperatorCall, activations: Activations) -> Form:
 
 @dataclass(slots=True)
 class Uses:
-    """What a function does with each of its values. Filled from its last call to its first."""
+    """The uses of each value of a function. Filled from its last call to its first."""
 
     activations: Activations
     makers: Mapping[str, OperatorCall]
@@ -73,14 +73,14 @@ class Uses:
         return "int8_remainder" if "int8_remainder" in self.wants.get(value.name, set()) else "int8"
 
     def in_text(self, value: Value) -> bool:
-        """Whether lines that are no calls take it."""
+        """Returns whether lines that are no calls take it."""
         return value.name in self.texts
 
     def only_int8(self, value: Value) -> bool:
         return self.wants.get(value.name) == {"int8"}
 
     def sole_matmul(self, value: Value) -> OperatorCall | None:
-        """The matmul that makes a value which is used once, if it adds nothing to its product but a bias."""
+        """Returns the matmul that makes a value which is used once, if it adds nothing but a bias."""
         maker = self.makers.get(value.name)
         if maker is None or maker.operator != "matmul" or self.counts[value.name] != 1 or maker.has("residual"):
             return None

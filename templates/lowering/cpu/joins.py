@@ -1,4 +1,4 @@
-"""Which matmuls a CPU computes in one kernel: gate and up with their gate, attention's q, k and v."""
+"""The matmuls that a CPU computes in one kernel: gate and up with their gate, attention's q, k and v."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""How each neutral operator is written in kernels for CPUs: one function an operator."""
+"""Writes each neutral operator as calls of CPU kernels: one function an operator."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ Made = Mapping[str, Tensor]
 
 @dataclass(slots=True)
 class Writer:
-    """What has been written of one function: its lines, the kernels that they call, and the forms of its values.
+    """The text written for one function: its lines, the kernels that they call, and the forms of its values.
 
     parts: what attention of a decode step uses, as the layer before left it, by the floats of a row.
     """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sharkpack.templates.kernels.cache import CacheLayout
-from sharkpack.templates.lowering.generic.paged import Rows, load, planes, store
+from sharkpack.templates.lowering.generic.paged import CallRows, load, planes, store
 from sharkpack.templates.lowering.generic.scalars import Scalar
 from sharkpack.templates.lowering.generic.tensors import Tensor, Writer
 
@@ -24,7 +24,7 @@ class Attention:
 
 
 def attend(
-    w: Writer, how: Attention, q: Tensor, k: Tensor, v: Tensor, angles: Tensor, rows: Rows, cache: Tensor
+    w: Writer, how: Attention, q: Tensor, k: Tensor, v: Tensor, angles: Tensor, rows: CallRows, cache: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Stores k and v and attends with q, all [rows, heads * dim]; returns (cache, y [rows, heads * value_head_dim])."""
     layout = how.layout
@@ -56,17 +56,17 @@ def rotate(w: Writer, x: Tensor, angles: Tensor, heads: int, dim: int) -> Tensor
     return w.map((x.sizes[0], heads, dim), element)
 
 
-def _attention(w: Writer, how: Attention, q: Tensor, keys: Tensor, values: Tensor, rows: Rows) -> Tensor:
+def _attention(w: Writer, how: Attention, q: Tensor, keys: Tensor, values: Tensor, rows: CallRows) -> Tensor:
     """Attends with q [rows, heads, dim] to keys and values [sequences, kv heads, positions, dim]."""
     shape, group = (q.sizes[0], how.heads, keys.sizes[2]), how.heads // how.layout.kv_heads
 
-    def product(row: Scalar, head: Scalar, at: Scalar, d: Scalar) -> Scalar:
+    def term(row: Scalar, head: Scalar, at: Scalar, d: Scalar) -> Scalar:
         return q[row, head, d] * keys[rows.sequence(row), head // group, at, d]
 
-    products = w.sum(shape, q.width, product)
+    dots = w.sum(shape, q.width, term)
 
     def score(row: Scalar, head: Scalar, at: Scalar) -> Scalar:
-        value = products[row, head, at] * how.scale
+        value = dots[row, head, at] * how.scale
         if how.softcap:
             value = (value / how.softcap).math("tanh") * how.softcap
         return rows.sees(row, at, how.window).choose(value, UNSEEN)
@@ -75,7 +75,7 @@ def _attention(w: Writer, how: Attention, q: Tensor, keys: Tensor, values: Tenso
     return _mixed(w, scores, values, rows, group)
 
 
-def _mixed(w: Writer, scores: Tensor, values: Tensor, rows: Rows, group: int) -> Tensor:
+def _mixed(w: Writer, scores: Tensor, values: Tensor, rows: CallRows, group: int) -> Tensor:
     """Returns the mean of values, weighted by the softmax of scores [rows, heads, positions]: [rows, heads * dim]."""
     count, heads, positions = scores.sizes
     dim = values.width

@@ -42,11 +42,11 @@ def expert_matmul(w: Writer, x: Tensor, chosen: Tensor, weight: PackedWeight, ex
     """
     n, k, each = weight.n, weight.k, x.width != weight.k
 
-    def product(row: Scalar, at: Scalar, column: Scalar) -> Scalar:
+    def term(row: Scalar, at: Scalar, column: Scalar) -> Scalar:
         choice = at // n
         # Logits that are no numbers choose no expert: the last one then, instead of what is not there.
         expert = chosen[row, choice].index.minimum(experts - 1)
         own = replace(weight, start=expert * weight.nbytes)
         return x[row, choice * k + column if each else column] * own[at % n, column]
 
-    return w.sum((chosen.sizes[0], chosen.width * n), k, product)
+    return w.sum((chosen.sizes[0], chosen.width * n), k, term)

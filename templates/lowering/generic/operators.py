@@ -8,7 +8,7 @@ from sharkpack.formats.packing import LAYOUTS
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.lowering.generic.attend import Attention, attend
 from sharkpack.templates.lowering.generic.experts import expert_matmul, route
-from sharkpack.templates.lowering.generic.paged import Rows
+from sharkpack.templates.lowering.generic.paged import CallRows
 from sharkpack.templates.lowering.generic.rows import embedding, gated, matmul, rms_norm
 from sharkpack.templates.lowering.generic.tensors import Size, Tensor, Writer
 from sharkpack.templates.lowering.generic.weights import PackedWeight
@@ -94,7 +94,7 @@ def _attend(w: Writer, call: OperatorCall, given: Given) -> Sequence[Tensor]:
     if "q_norm" in given:
         q, k = (rms_norm(w, x, given[norm], None, call.number("epsilon")) for x, norm in ((q, "q_norm"), (k, "k_norm")))
     where = (given["page_ids"], given["start_positions"], given["seq_lens"])
-    rows = Rows(*where, each=1 if call.flag("step") else _ratio(w, q.sizes[0], given["start_positions"].sizes[0]))
+    rows = CallRows(*where, each=1 if call.flag("step") else _ratio(w, q.sizes[0], given["start_positions"].sizes[0]))
     return attend(w, how, q, k, given["v"], given["angles"], rows, cache)
 
 

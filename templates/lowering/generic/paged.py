@@ -66,7 +66,7 @@ def planes(cache: CacheLayout, layer: Scalar) -> tuple[Plane, Plane]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class CallRows:
     """The rows of a call: [sequences, `each` tokens] flattened, of tokens from their sequence's start position on."""
 
     page_ids: Tensor
@@ -88,7 +88,7 @@ class Rows:
         return visible & (at + window).is_("ugt", position) if window else visible
 
 
-def load(w: Writer, cache: Tensor, plane: Plane, rows: Rows) -> tuple[Tensor, Tensor]:
+def load(w: Writer, cache: Tensor, plane: Plane, rows: CallRows) -> tuple[Tensor, Tensor]:
     """Returns the cache, and float32 [sequences, heads, positions of the page table, dim] read from it.
 
     Behind a sequence's end its last position is repeated: what nobody wrote need not be a number.
@@ -120,7 +120,7 @@ def _element(cache: Tensor, plane: Plane, page: Scalar, head: Scalar, d: Scalar,
     return stored.cast("arith.extsi", "i32").float * bits.bits
 
 
-def store(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) -> Tensor:
+def store(w: Writer, cache: Tensor, plane: Plane, rows: CallRows, x: Tensor) -> Tensor:
     """Writes x [rows, heads, dim] to the cache, which it returns; rows of padding are written to page 0."""
     if cache.element == "i8":
         return _store_codes(w, cache, plane, rows, x)
@@ -130,7 +130,7 @@ def store(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) -> Tens
     return _scatter(w, cache, plane, rows, halves, plane.at)
 
 
-def _store_codes(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) -> Tensor:
+def _store_codes(w: Writer, cache: Tensor, plane: Plane, rows: CallRows, x: Tensor) -> Tensor:
     """Writes x as integers from -127 to 127 and a float32 scale for each block of them."""
     (count, heads, dim), block = x.sizes, plane.block
     blocks = plane.dim // block
@@ -155,10 +155,10 @@ def _store_codes(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor) 
     return _scatter(w, cache, plane, rows, w.map((count, heads, 4 * blocks), scale_byte, "i8"), scale_at)
 
 
-def _scatter(w: Writer, cache: Tensor, plane: Plane, rows: Rows, x: Tensor, address: Address) -> Tensor:
+def _scatter(w: Writer, cache: Tensor, plane: Plane, rows: CallRows, x: Tensor, address: Address) -> Tensor:
     """Writes each x[row, head, i] to address(head, i, slot) of the row's page, in place.
 
-    Rows of padding may meet in page 0, whose elements mean nothing: all others are written once.
+    CallRows of padding may meet in page 0, whose elements mean nothing: all others are written once.
     """
 
     def index(row: Scalar, head: Scalar, i: Scalar, axis: Scalar) -> Scalar:

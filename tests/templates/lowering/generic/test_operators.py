@@ -177,7 +177,7 @@ def test_an_operator_is_its_reference(runner: OperatorRunner, name: str) -> None
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("attend")])
 def test_attention_and_what_it_writes(runner: OperatorRunner, name: str) -> None:
-    """Rows of padding, and page 0, which they write to, are not compared."""
+    """CallRows of padding, and page 0, which they write to, are not compared."""
     case = CASES[name]
     (cache, y), (wanted_cache, wanted) = runner(name), case.expected()
     own = [0, 1] if case.static["step"] else [0, 1, 2, 5, 6, 7, 8, 9]
