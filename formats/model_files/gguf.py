@@ -139,8 +139,6 @@ def _read_metadata(cursor: GGUFCursor, count: int) -> tuple[dict[str, MetadataVa
         key = cursor.string(f"metadata key {index}", most=MAX_KEY_BYTES)
         if not key:
             cursor.fail(f"the name of metadata key {index} is empty")
-        if not key:
-            cursor.fail(f"metadata key {index} is empty")
         if key in metadata:
             cursor.fail(f"the metadata key '{key}' appears twice")
         start = cursor.position
@@ -189,8 +187,6 @@ def _read_tensors(cursor: GGUFCursor, count: int, alignment: int) -> dict[str, G
 def _read_tensor(cursor: GGUFCursor, index: int, alignment: int) -> tuple[str, tuple[int, ...], int, int, int]:
     """One entry of the table: name, row-major shape, type id, offset from the data's start, bytes."""
     name = cursor.string(f"the name of tensor {index}", most=MAX_KEY_BYTES)
-    if not name:
-        cursor.fail(f"the name of tensor {index} is empty")
     dimensions = cursor.uint32()
     if dimensions > MAX_DIMENSIONS:
         cursor.fail(f"tensor '{name}' has {dimensions} dimensions; at most {MAX_DIMENSIONS} are allowed")
