@@ -14,7 +14,6 @@ NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 """Those that every tokenizer of transformers may have, and a template may write."""
 
 _CLASS_DEFAULTS = {
-    "Llama": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
     "Gemma": {
         "unk_token": "<unk>",
         "bos_token": "<bos>",
@@ -24,9 +23,24 @@ _CLASS_DEFAULTS = {
     },
     "Qwen2": dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
     "GPT2": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
+    "GPTNeoX": {
+        **dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
+        "pad_token": "<|padding|>",
+    },
+    "Cohere": {
+        "unk_token": "<UNK>",
+        "bos_token": "<BOS_TOKEN>",
+        "eos_token": "<|END_OF_TURN_TOKEN|>",
+        "pad_token": "<PAD>",
+        "cls_token": "<CLS>",
+        "sep_token": "<SEP>",
+        "mask_token": "<MASK_TOKEN>",
+    },
 }
 """What a class of transformers, by its name less "Tokenizer", calls tokens that its tokenizer_config.json does not
 name."""
+_CLASS_OF_MODEL = {"gemma": "Gemma", "qwen2": "Qwen2", "qwen3": "Qwen2"}
+"""The class of a model whose tokenizer_config.json names none, by how its `model_type` begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +75,7 @@ def read_specials(folder: Path, config: Mapping[str, Any]) -> Specials:
         ends=ends,
         add_bos=_flag(tokenizer, "add_bos_token"),
         add_eos=_flag(tokenizer, "add_eos_token"),
-        names=_names(tokenizer, mapped),
+        names=_names(tokenizer, mapped, model),
     )
 
 
@@ -78,15 +92,22 @@ def _by_authority(tokenizer: Metadata, mapped: Metadata) -> tuple[Metadata, ...]
     return (tokenizer, mapped) if "added_tokens_decoder" in tokenizer.values else (mapped, tokenizer)
 
 
-def _names(tokenizer: Metadata, mapped: Metadata) -> dict[str, str]:
+def _names(tokenizer: Metadata, mapped: Metadata, model: Metadata) -> dict[str, str]:
     """As transformers gives them to a template: the usual names, any other that ends in "_token", and those that are
     listed by name."""
-    kind = tokenizer.values.get("tokenizer_class")
-    stem = kind.removesuffix("Fast").removesuffix("Tokenizer") if isinstance(kind, str) else ""
-    found: dict[str, str | None] = {**_CLASS_DEFAULTS.get(stem, {})}
+    found: dict[str, str | None] = {}
+    if tokenizer.values:
+        found |= _CLASS_DEFAULTS.get(_class(tokenizer, model), {})
     for source in reversed(_by_authority(tokenizer, mapped)):
         found |= dict(_named_in(source))
     return {name: text for name, text in found.items() if text is not None}
+
+
+def _class(tokenizer: Metadata, model: Metadata) -> str:
+    named, kind = tokenizer.values.get("tokenizer_class"), str(model.values.get("model_type"))
+    if isinstance(named, str):
+        return named.removesuffix("Fast").removesuffix("Tokenizer")
+    return next((stem for start, stem in _CLASS_OF_MODEL.items() if kind.startswith(start)), "")
 
 
 def _named_in(source: Metadata) -> Iterator[tuple[str, str | None]]:

@@ -31,17 +31,18 @@ MESSAGES: tuple[list[dict[str, Any]], ...] = (
 ALL = "{% for m in messages %}{% for key in m | sort %}{{ key }}={{ m[key] | tojson }};{% endfor %}\n{% endfor %}"
 
 
-def _folder(folder: Path, **config: Any) -> Path:
+def _folder(folder: Path, model_type: str = "llama", **config: Any) -> Path:
     source = byte_level([], dict.fromkeys(SPECIAL, CONTROL), add_bos=False)
     (folder / "tokenizer.json").write_bytes(rebuild_tokenizer(source).json)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **config}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
     return folder
 
 
 def _ours(folder: Path, messages: list[dict[str, Any]], name: str = "default") -> str:
-    found = tokenizer_of(TokenizerFiles(folder=folder, config={}, rows=300))
+    config = json.loads((folder / "config.json").read_text())
+    found = tokenizer_of(TokenizerFiles(folder=folder, config=config, rows=300))
     template = ChatTemplate(found.chat_templates[name])
     return template.render(normalize_messages(messages), add_generation_prompt=False, **found.special_tokens)
 
@@ -76,6 +77,19 @@ def test_messages_are_normalised_as_transformers_does(tmp_path: Path, messages: 
 )
 def test_names_of_tokens_are_those_that_transformers_gives(tmp_path: Path, config: dict[str, Any]) -> None:
     folder = _folder(tmp_path, chat_template=NAMES, **config)
+    assert _ours(folder, MESSAGES[0]) == _theirs(folder, MESSAGES[0])
+
+
+@pytest.mark.parametrize(
+    ("model_type", "kind"),
+    [
+        *(("llama", kind) for kind in (None, "LlamaTokenizerFast", "GPT2TokenizerFast", "GPTNeoXTokenizerFast")),
+        *(("llama", kind) for kind in ("CohereTokenizerFast", "Qwen2Tokenizer", "GemmaTokenizer")),
+        *((model_type, None) for model_type in ("qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "phi3")),
+    ],
+)
+def test_classes_have_names_of_their_own(tmp_path: Path, model_type: str, kind: str | None) -> None:
+    folder = _folder(tmp_path, model_type, chat_template=NAMES, tokenizer_class=kind, bos_token="<s>", pad_token=None)
     assert _ours(folder, MESSAGES[0]) == _theirs(folder, MESSAGES[0])
 
 
