@@ -8,12 +8,14 @@ import numpy as np
 from sharkpack.formats.quant.block import Bytes, Floats
 from sharkpack.formats.quantize.lanes import TINY, codes_of, half_bytes, lanes, through_half
 from sharkpack.formats.quantize.search import (
+    Affine,
     AffineSearch,
     clip,
     fit_affine,
     fit_positive,
     fit_symmetric,
     fit_symmetric_by_turns,
+    symmetric_codes,
     weighed_search,
 )
 
@@ -32,26 +34,29 @@ def encode_q2_k(values: Floats, weights: Floats | None) -> Bytes:
         sums = weighing.sum(axis=0)
         d, scales = _fit_scales(fit.scale, sums, 16, 15)
         dmin, mins = _fit_scales(-fit.low, sums, 16, 15)
-    codes = _affine_codes(x, (d, scales), (dmin, mins), 3)
+    codes = _affine_codes(x, (d, scales), (dmin, mins), fit)
     packed = scales.astype(np.uint8) | (mins.astype(np.uint8) << np.uint8(4))
     return np.concatenate([packed, _pairs(codes), half_bytes(d), half_bytes(dmin)], axis=1)
 
 
 def encode_q3_k(values: Floats, weights: Floats | None) -> Bytes:
     x = lanes(values, 16)
+    searched: Floats
     if weights is None:
-        found = fit_symmetric_by_turns(x, 4).reshape(-1, 16)
+        scale, searched = fit_symmetric_by_turns(x, 4)
+        found = scale.reshape(-1, 16)
         inverse = _over(np.float32(-32), _extreme_of(found))
         scales = clip(np.rint(found * inverse[:, None]), -32, 31)
         d = _over(np.float32(1), inverse)
         scales[inverse == 0] = -32
     else:
         weighing = lanes(weights, 16)
-        found = fit_symmetric(x, weighing, 4)[0]
+        found, of_codes = fit_symmetric(x, weighing, 4)
+        searched = symmetric_codes(x, of_codes, 4)
         d, inverse = fit_symmetric(lanes(found, 16), lanes(weighing.sum(axis=0), 16), 32)
         scales = clip(np.rint(found.reshape(-1, 16) * inverse[:, None]), -32, 31)
         scales[inverse == 0] = -32
-    codes = _symmetric_codes(x, d, scales, 4)
+    codes = _symmetric_codes(x, d, scales, 4, searched)
     high = np.packbits((codes >> np.uint8(2)).reshape(-1, 8, 32), axis=1, bitorder="little")[:, 0]
     scale_bytes = _q3_scales((scales + np.float32(32)).astype(np.uint8))
     return np.concatenate([high, _pairs(codes & np.uint8(3)), scale_bytes, half_bytes(d)], axis=1)
@@ -59,12 +64,15 @@ def encode_q3_k(values: Floats, weights: Floats | None) -> Bytes:
 
 def encode_q6_k(values: Floats, weights: Floats | None) -> Bytes:
     x = lanes(values, 16)
-    found = fit_symmetric(x, x * x if weights is None else lanes(weights, 16), 32)[0].reshape(-1, 16)
+    scale, of_codes = fit_symmetric(x, x * x if weights is None else lanes(weights, 16), 32)
+    found = scale.reshape(-1, 16)
     extreme = _extreme_of(found)
     inverse = _over(np.float32(-128), np.where(np.abs(extreme) < TINY, np.float32(0), extreme))
     scales = clip(np.rint(found * inverse[:, None]), -128, 127)
     d = _over(np.float32(1), inverse)
-    codes = _symmetric_codes(x, d, scales, 32).reshape(-1, 2, 4, 32)
+    searched = symmetric_codes(x, of_codes, 32)
+    searched.reshape(16, -1, 16)[:, inverse == 0] = 0
+    codes = _symmetric_codes(x, d, scales, 32, searched).reshape(-1, 2, 4, 32)
     nibbles = (codes[:, :, :2] & np.uint8(15)) | (codes[:, :, 2:] << np.uint8(4))
     low, high = nibbles.reshape(-1, 128), _pairs(codes >> np.uint8(4))
     return np.concatenate([low, high, scales.astype(np.int8).view(np.uint8), half_bytes(d)], axis=1)
@@ -97,7 +105,7 @@ def _encode_with_minimums(values: Floats, weights: Floats | None, search: Affine
         sums = weighing.sum(axis=0)
         d, scales = _fit_scales(fit.scale, sums, 8, 63)
         dmin, mins = _fit_scales(-fit.low, sums, 8, 63)
-    codes = _affine_codes(x, (d, scales), (dmin, mins), search.top)
+    codes = _affine_codes(x, (d, scales), (dmin, mins), fit)
     packed = _six_bit_pairs(scales.astype(np.uint8), mins.astype(np.uint8))
     return np.concatenate([half_bytes(d), half_bytes(dmin), packed], axis=1), codes
 
@@ -116,24 +124,29 @@ def _fit_scales(found: Floats, weights: Floats, each: int, top: int) -> tuple[Fl
     return d, np.ascontiguousarray(codes.T)
 
 
-def _affine_codes(x: Floats, scale: tuple[Floats, Floats], minimum: tuple[Floats, Floats], top: int) -> Bytes:
-    """uint8 [n, 256], by the scales and minimums as a reader will find them; 0 where the scale is 0."""
+def _affine_codes(x: Floats, scale: tuple[Floats, Floats], minimum: tuple[Floats, Floats], fit: Affine) -> Bytes:
+    """uint8 [n, 256], by the scales and minimums as a reader will find them.
+
+    Where the scale was rounded to 0 no code means anything; those of the search stay, as in llama.cpp.
+    """
     (d, scales), (dmin, mins) = scale, minimum
     step, low = (through_half(d)[:, None] * scales).reshape(-1), (through_half(dmin)[:, None] * mins).reshape(-1)
     codes = x + low
     codes /= np.where(step == 0, np.float32(1), step)
-    clip(np.rint(codes, out=codes), 0, top)
-    codes[:, step == 0] = 0
+    clip(np.rint(codes, out=codes), 0, fit.top)
+    lost = np.flatnonzero(step == 0)
+    codes[:, lost] = fit.codes_of_columns(x, lost)
     return codes_of(codes).reshape(-1, _SUPER)
 
 
-def _symmetric_codes(x: Floats, d: Floats, scales: Floats, half: int) -> Bytes:
-    """uint8 [n, 256], by the scales as a reader will find them; 0 where the scale is 0."""
+def _symmetric_codes(x: Floats, d: Floats, scales: Floats, half: int, searched: Floats) -> Bytes:
+    """uint8 [n, 256], by the scales as a reader will find them; those `searched` where the scale was rounded to 0."""
     step = (through_half(d)[:, None] * scales).reshape(-1)
     codes: Floats = np.divide(x, np.where(step == 0, np.float32(1), step))
     clip(np.rint(codes, out=codes), -half, half - 1)
     codes += np.float32(half)
-    codes[:, step == 0] = 0
+    lost = np.flatnonzero(step == 0)
+    codes[:, lost] = searched[:, lost]
     return codes_of(codes).reshape(-1, _SUPER)
 
 

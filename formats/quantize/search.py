@@ -8,12 +8,16 @@ stores what is found.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharkpack.formats.quant.block import Floats
 from sharkpack.formats.quantize.lanes import TINY, extremes, reciprocals, through_half
 
 _ROUNDS = 5  # of changing single codes, at most
 _STEPS = 16  # of whole codes that the value with the largest weight may have; twice as many gain nothing
+
+
+Columns = slice | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,11 @@ class Affine:
     top: int
 
     def codes(self, x: Floats) -> Floats:
-        codes: Floats = (x - self.base) * self.inverse
+        return self.codes_of_columns(x, slice(None))
+
+    def codes_of_columns(self, x: Floats, columns: Columns) -> Floats:
+        """The codes of some columns of x."""
+        codes: Floats = (x[:, columns] - self.base[columns]) * self.inverse[columns]
         return clip(np.rint(codes, out=codes), 0, self.top)
 
 
@@ -142,6 +150,15 @@ def fit_symmetric(x: Floats, weights: Floats, half: int) -> tuple[Floats, Floats
     return np.where(zero, np.float32(0), scale), np.where(zero, np.float32(0), best_inverse)
 
 
+def symmetric_codes(x: Floats, inverse: Floats, half: int) -> Floats:
+    """The codes [elements, n] of a symmetric fit, from 0 up; 0 where there is no scale."""
+    codes: Floats = x * inverse
+    clip(np.rint(codes, out=codes), -half, half - 1)
+    codes += np.float32(half)
+    codes[:, inverse == 0] = 0
+    return codes
+
+
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def fit_largest_weight(x: Floats, weights: Floats, *, top: int) -> Floats:
     """The scale [n], as float16 holds it, of value = scale * code, code in -top - 1..top.
@@ -179,15 +196,20 @@ def fit_largest_weight(x: Floats, weights: Floats, *, top: int) -> Floats:
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def fit_symmetric_by_turns(x: Floats, half: int) -> Floats:
-    """The scale [n] of value = scale * code, code in -half..half-1, found by changing one code after the other."""
+def fit_symmetric_by_turns(x: Floats, half: int) -> tuple[Floats, Floats]:
+    """value = scale * code, code in -half..half-1, found by changing one code after the other.
+
+    The scales [n], and the codes [elements, n] as `symmetric_codes` gives them.
+    """
     extreme = extremes(x)
     weights = x * x
     codes = clip(np.rint(x * (np.float32(-half) / extreme)), -half, half - 1)
     sum_lx, sum_l2 = (weights * x * codes).sum(axis=0), (weights * codes * codes).sum(axis=0)
     sum_lx, sum_l2 = _change_by_turns(x, weights, codes, sum_lx, sum_l2, (-half, half - 1))
-    usable = (sum_l2 > 0) & (np.abs(extreme) >= TINY)
-    return np.where(usable, sum_lx / sum_l2, np.float32(0))
+    zero = np.abs(extreme) < TINY
+    codes += np.float32(half)
+    codes[:, zero] = 0
+    return np.where((sum_l2 > 0) & ~zero, sum_lx / sum_l2, np.float32(0)), codes
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")

@@ -16,6 +16,15 @@ def sample_weights(rows: int = ROWS, columns: int = COLUMNS, seed: int = 1) -> F
     return weights
 
 
+def weights_of_lost_scales() -> Floats:
+    """The same with runs of 16 and 32 so small beside the others that their scales are rounded to nothing."""
+    weights = sample_weights()
+    weights[:, 32:64] /= np.float32(4096)
+    weights[:, 272:288] /= np.float32(4096)
+    weights[1, 128:256] = 0
+    return weights
+
+
 def sample_importance(columns: int = COLUMNS, seed: int = 2) -> Floats:
     """[columns], from nearly nothing to sixteen."""
     return (_whole_numbers(columns, seed) + 1).astype(np.float32) / np.float32(256)

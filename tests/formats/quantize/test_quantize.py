@@ -11,7 +11,7 @@ import pytest
 from sharkpack.formats.errors import SharkpackError
 from sharkpack.formats.quant.block import Bytes, Floats
 from sharkpack.formats.quantize import QUANTIZERS, quantize
-from tests.formats.quantize.samples import sample_importance, sample_weights
+from tests.formats.quantize.samples import sample_importance, sample_weights, weights_of_lost_scales
 
 LLAMA_CPP = json.loads(Path(__file__).with_name("llama_cpp.json").read_text())
 BY_GGUF = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
@@ -56,13 +56,20 @@ def test_bytes_are_those_of_the_gguf_package(name: str) -> None:
         assert np.array_equal(quantize(name, values), np.ascontiguousarray(expected).view(np.uint8))
 
 
+WEIGHTS = {
+    "plain": sample_weights,
+    "weighed": sample_weights,
+    "lost": weights_of_lost_scales,
+    "lost weighed": weights_of_lost_scales,
+}
+
 # llama.cpp weighs nothing in Q8_0, where an importance chooses the scale here.
-KINDS = [(name, kind) for name in LLAMA_CPP for kind in ("plain", "weighed") if (name, kind) != ("Q8_0", "weighed")]
+KINDS = [(name, kind) for name in LLAMA_CPP for kind in WEIGHTS if name != "Q8_0" or "weighed" not in kind]
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_bytes_are_those_of_llama_cpp(name: str, kind: str) -> None:
-    blocks = quantize(name, sample_weights(), sample_importance() if kind == "weighed" else None)
+    blocks = quantize(name, WEIGHTS[kind](), sample_importance() if "weighed" in kind else None)
     expected = LLAMA_CPP[name][kind]
     assert blocks[0, : QUANTIZERS[name].block_bytes].tobytes().hex() == expected["first"]
     assert hashlib.sha256(blocks.tobytes()).hexdigest() == expected["sha256"]
