@@ -22,7 +22,7 @@ from benchmarks.models import NAMES, find_model
 from benchmarks.processes import run
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.compile_targets import compile_target
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
@@ -110,7 +110,7 @@ def profile(source: Path, call: Call, threads: int, rounds: int) -> Profile:
     return Profile(lines=lines, seconds=timed["real_time"] / 1e3, threads=threads)
 
 
-def _write_model(plan: BuildPlan, source: SourceModel, program: Program, folder: Path) -> None:
+def _write_model(plan: BuildPlan, source: SourceModel, program: ProgramText, folder: Path) -> None:
     (folder / MODULE).write_bytes(compile_target(program, TARGET, CompileCache.of_user())[0])
     with (folder / PARAMETERS).open("wb") as file, SilentProgress().step("weights") as done:
         write_parameters(plan.parameters, file, plan.model, source, done)

@@ -1,4 +1,4 @@
-"""Runs a function in a thread beside whatever else goes on, until someone asks for what it returned."""
+"""Runs a function in a background thread, whose result can be waited for."""
 
 import threading
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from sharkpack.bundler.background import BackgroundTask
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.cached_program import program_maker
 from sharkpack.bundler.compile.compile_targets import Module, compile_targets
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.bundler.model_spec.weight_bytes import write_parameters
 from sharkpack.bundler.options import BuildOptions, BuildReport, BuiltTarget
 from sharkpack.bundler.pipeline.describe import (
@@ -57,7 +57,7 @@ def build(options: BuildOptions, progress: Progress) -> BuildReport:
 
 
 def _write(
-    archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module], program: Program | None
+    archive: ArchiveWriter, prepared: Prepared[BuildPlan], modules: list[Module], program: ProgramText | None
 ) -> None:
     plan, steps = prepared.plan, prepared.steps
     size, texts = plan.parameters.total_size, BackgroundTask(partial(_compress_texts, plan.tokenizer, program))
@@ -74,8 +74,9 @@ def _write(
         archive.finish(describe(plan, archive.members, prepared.sha256(), stored).to_json())
 
 
-def _compress_texts(tokenizer: RebuiltTokenizer, program: Program | None) -> dict[str, Compressed]:
-    """By the members' paths; beside the weights, as it takes a third of a second for a large vocabulary."""
+def _compress_texts(tokenizer: RebuiltTokenizer, program: ProgramText | None) -> dict[str, Compressed]:
+    """Compress texts by their members' paths, beside the weights, as it takes a third of a second for a large
+    vocabulary."""
     texts = {TOKENIZER_PATH: tokenizer.json}
     texts |= {chat_template_path(name): text.encode() for name, text in tokenizer.chat_templates.items()}
     if program is not None:

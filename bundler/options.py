@@ -1,4 +1,4 @@
-"""What a user asks of a build, and what a build reports. Data only."""
+"""Options of a build, and its report. Data only."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Makes the items of an iterator in a thread, some ahead of whoever takes them. Knows nothing of what they are."""
+"""Prefetches the items of an iterator in a thread. Knows nothing of what they are."""
 
 from collections import deque
 from collections.abc import Generator, Iterator

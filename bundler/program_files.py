@@ -1,4 +1,4 @@
-"""What an export of a program writes beside its MLIR, so that a build takes it again."""
+"""The files that an export of a program writes beside its MLIR, so that a build takes it again."""
 
 import json
 from collections.abc import Iterable

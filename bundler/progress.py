@@ -1,4 +1,4 @@
-"""How long work shows that it is alive. Interfaces only."""
+"""Protocols for the progress of long work."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -29,7 +29,7 @@ from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 SCORED_TOKENS = 64
 
 
-class Row(Protocol):
+class ReferenceChunk(Protocol):
     """A sequence's new tokens, the position of the first, and the pages that it has so far."""
 
     @property
@@ -91,18 +91,18 @@ class ReferenceProgram:
         self._model = model
         self._cache = torch.zeros(0, signature.cache.page_elements, dtype=CACHE_DTYPES[signature.cache.dtype])
 
-    def call(self, entry: Literal["prefill", "decode"], rows: Sequence[Row]) -> NDArray[np.float32]:
+    def call(self, entry: Literal["prefill", "decode"], rows: Sequence[ReferenceChunk]) -> NDArray[np.float32]:
         """Compute the rows' new tokens: float32 [len(rows), V], the logits after each row's last."""
         return np.concatenate([self._logits(row, last=True) for row in rows])
 
-    def score(self, row: Row) -> NDArray[np.float32]:
+    def score(self, row: ReferenceChunk) -> NDArray[np.float32]:
         """Compute the row's new tokens: float32 [len(row.tokens), V], the logits after each."""
         return self._logits(row, last=False)
 
     def close(self) -> None:
         self.closed = True
 
-    def _logits(self, row: Row, *, last: bool) -> NDArray[np.float32]:
+    def _logits(self, row: ReferenceChunk, *, last: bool) -> NDArray[np.float32]:
         end = row.start + len(row.tokens)
         self._grow(max(row.pages) + 1)
         tokens, start, length, pages = map(torch.tensor, ([row.tokens], [row.start], [end], [row.pages]))

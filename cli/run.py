@@ -153,7 +153,8 @@ def _open_engine(arguments: argparse.Namespace) -> AbstractContextManager["Engin
 
 
 def read_sampling(arguments: argparse.Namespace) -> "Sampling":
-    """How to choose tokens, as the command line says; raises SharkpackError for values without a meaning."""
+    """Returns the options of sampling that the command line gives; raises SharkpackError for values without a
+    meaning."""
     from sharkpack.runtime_shim import Sampling
 
     return Sampling(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.cache.keys import module_key, target_key
 from sharkpack.bundler.compile.compiler import compile_module
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.bundler.compile.targets import Target
 from sharkpack.bundler.steps import Steps
 from sharkpack.templates.lowering.lowering import link
@@ -25,7 +25,7 @@ class Module:
 
 def compile_targets(
     targets: Sequence[Target],
-    program: Callable[[], Program],
+    program: Callable[[], ProgramText],
     program_key: str | None,
     cache: CompileCache | None,
     steps: Steps,
@@ -39,7 +39,7 @@ def compile_targets(
     return [found[target.id] or _make(program(), target, cache, program_key, steps) for target in targets]
 
 
-def compile_target(program: Program, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:
+def compile_target(program: ProgramText, target: Target, cache: CompileCache | None) -> tuple[bytes, str, bool]:
     """A program's module for a target, the key that the cache has it under, and whether it was there.
 
     What a recipe's trace and our kernels become is not verified at each step: tests are for that. A program of somebody
@@ -57,7 +57,7 @@ def compile_target(program: Program, target: Target, cache: CompileCache | None)
 
 
 def _find(cache: CompileCache | None, program: str | None, target: Target) -> Module | None:
-    """By the program's key, which needs no trace: it leads to the key of the module."""
+    """Look a module up by the program's key, which needs no trace: it leads to the key of the module."""
     if cache is None or program is None:
         return None
     start = time.perf_counter()
@@ -69,9 +69,9 @@ def _find(cache: CompileCache | None, program: str | None, target: Target) -> Mo
 
 
 def _make(
-    program: Program, target: Target, cache: CompileCache | None, program_key: str | None, steps: Steps
+    program: ProgramText, target: Target, cache: CompileCache | None, program_key: str | None, steps: Steps
 ) -> Module:
-    """By the text of the program, which is the same for many a program's key."""
+    """Compile by the text of the program, which is the same for many a program's key."""
     with steps(f"compile {target.id}"):
         start = time.perf_counter()
         code, key, cached = compile_target(program, target, cache)

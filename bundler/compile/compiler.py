@@ -48,7 +48,8 @@ def _explain(log: str, text: str, target: Target) -> str:
 
 
 def _keep(log: str, text: str) -> str:
-    """Where the program and the log can be read; a disk that is full, which may be what failed, keeps neither."""
+    """Keep the program and the log where they can be read; a disk that is full, which may be what failed, keeps
+    neither."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="sharkpack-compile-"))
         (folder / "program.mlir").write_text(text, encoding="utf-8")
@@ -73,7 +74,7 @@ def _compile(text: str, flags: Iterable[str]) -> bytes:
 
 
 def _program() -> str:
-    """Where iree-compile is: in IREE_TOOL_PATH, or in its package, which takes longer to import than to find."""
+    """Find iree-compile: in IREE_TOOL_PATH, or in its package, which takes longer to import than to find."""
     package = importlib.util.find_spec("iree.compiler")
     own = [] if package is None else [f"{folder}/_mlir_libs" for folder in package.submodule_search_locations or ()]
     places = [place for place in (*os.environ.get("IREE_TOOL_PATH", "").split(os.pathsep), *own) if place]

@@ -7,7 +7,7 @@ import zstandard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class ProgramText:
     """MLIR text in torch's dialect or any other that the compiler takes.
 
     from_recipe: whether a recipe of ours was traced, whose code the tests have verified; others are verified when
@@ -18,10 +18,10 @@ class Program:
     from_recipe: bool
 
     def to_bytes(self) -> bytes:
-        """As the compile cache holds it."""
+        """The program in the form of the compile cache."""
         return zstandard.compress(json.dumps(asdict(self)).encode())
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Program":
+    def from_bytes(cls, data: bytes) -> "ProgramText":
         """The program of which `to_bytes` made this."""
         return cls(**json.loads(zstandard.decompress(data)))

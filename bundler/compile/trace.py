@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.formats.model_files.irpa import PARAMETER_SCOPE
 from sharkpack.templates.layers.model_options import ModelOptions
 from sharkpack.templates.layers.recipe import CausalModel, last_rows
@@ -18,7 +18,7 @@ EXAMPLE_TOKENS, EXAMPLE_PAGES = 7, 3
 """Of a call that is traced: what torch takes neither for a constant nor for another size."""
 
 
-def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int]) -> Program:
+def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int]) -> ProgramText:
     """Export `prefill_bs{N}` and `decode_bs{N}` for each batch size, and `head`."""
     import iree.turbine.aot as aot
 
@@ -34,7 +34,7 @@ def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int])
         _export_head(programs, model, options)
     output = aot.export(programs, import_symbolic_shape_expressions=False)
     text = output.mlir_module.get_asm(assume_verified=True)
-    return Program(text=text, from_recipe=not model.plain_operators)
+    return ProgramText(text=text, from_recipe=not model.plain_operators)
 
 
 def _end_search_for_torch_dialect() -> None:

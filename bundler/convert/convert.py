@@ -30,7 +30,7 @@ PREFETCHED_PIECES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FilePlan:
-    """What a file will be, and what it will not say of its source, a sentence each."""
+    """The plan of a file, and what it will not say of its source, a sentence each."""
 
     file: TensorFilePlan
     warnings: tuple[str, ...] = ()

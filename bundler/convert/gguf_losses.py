@@ -1,4 +1,4 @@
-"""What a checkpoint's tokenizer says and the GGUF file made of it does not: found by making the tokenizer of the file
+"""Finds what a checkpoint's tokenizer says and the GGUF file made of it does not: by making the tokenizer of the file
 anew, as llama.cpp would, and holding it against the checkpoint's."""
 
 import json
@@ -37,7 +37,7 @@ _SPACES_AS_LETTERS = {"Prepend", "Replace"}
 
 
 def gguf_losses(files: TokenizerFiles, tokenizer: RebuiltTokenizer, keys: Mapping[str, Any]) -> Iterator[str]:
-    """What the GGUF `keys` lose of the `tokenizer` of `files`, a sentence each.
+    """Returns what the GGUF `keys` lose of the `tokenizer` of `files`, a sentence each.
 
     Raises SharkpackError where ordinary text would become other tokens.
     """

@@ -47,7 +47,7 @@ def _file_type(source: SourceDescription) -> int:
 
 
 def _defaults(source: SourceDescription) -> Mapping[str, Any]:
-    """What llama.cpp needs said, and a checkpoint leaves to be computed."""
+    """Returns the keys that llama.cpp needs, and a checkpoint leaves to be computed."""
     heads = source.integer("attention.head_count")
     size = source.integer("attention.key_length", source.integer("embedding_length") // heads)
     said = {"attention.head_count_kv": heads, "rope.dimension_count": size}

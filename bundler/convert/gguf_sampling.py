@@ -1,4 +1,4 @@
-"""How a checkpoint says that text is to be generated, under the keys that llama.cpp takes its defaults from."""
+"""A checkpoint's generation defaults, under the keys that llama.cpp takes its defaults from."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a user asks of a conversion, and what it reports. Data only."""
+"""Options of a conversion, and its report. Data only."""
 
 from dataclasses import dataclass
 from pathlib import Path

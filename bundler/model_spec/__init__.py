@@ -1,4 +1,5 @@
-"""What a build needs of a model besides its program. The compile cache keeps it, so that torch need not be loaded.
+"""Model specs: what a build needs of a model besides its program. The compile cache keeps it, so that torch need not be
+loaded.
 
 Imports from bundler: compile, prefetch, progress, sources.
 """

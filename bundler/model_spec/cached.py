@@ -1,4 +1,4 @@
-"""Outlines as bytes: JSON, with the arrays in it as base64, each once. Says what a build read to make them."""
+"""Model specs as bytes: JSON, with the arrays in it as base64, each once. Says what a build read to make them."""
 
 import base64
 import json
@@ -19,19 +19,20 @@ _KINDS = {kind.__name__: kind for kind in (PackedWeight, TableWeight, VectorWeig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedSpec:
-    """An outline without the way to its model, and the tensors whose content it depends on: name -> SHA-256 of that."""
+    """A model spec without the way to its model, and the tensors whose content it depends on: name -> SHA-256 of
+    that."""
 
-    outline: ModelSpec
+    spec: ModelSpec
     reads: Mapping[str, str]
 
     def to_bytes(self) -> bytes:
-        """The same for equal outlines."""
+        """Returns the same bytes for equal specs."""
         arrays = _Arrays()
         document = {
-            "vocab_size": self.outline.vocab_size,
-            "cache_layout": asdict(self.outline.cache_layout),
-            "weights": [_written(weight, arrays) for weight in self.outline.weights.values()],
-            "state": self.outline.state,
+            "vocab_size": self.spec.vocab_size,
+            "cache_layout": asdict(self.spec.cache_layout),
+            "weights": [_written(weight, arrays) for weight in self.spec.weights.values()],
+            "state": self.spec.state,
             "reads": dict(self.reads),
             "arrays": arrays.written,
         }
@@ -44,13 +45,13 @@ class CachedSpec:
             document = json.loads(data)
             arrays = [_array(*each) for each in document["arrays"]]
             weights = [_read(each, arrays) for each in document["weights"]]
-            outline = ModelSpec(
+            spec = ModelSpec(
                 vocab_size=document["vocab_size"],
                 cache_layout=CacheLayout(**document["cache_layout"]),
                 weights={weight.name: weight for weight in weights},
                 state=document["state"],
             )
-            return cls(outline=outline, reads=dict(document["reads"]))
+            return cls(spec=spec, reads=dict(document["reads"]))
         except (ValueError, TypeError, LookupError):
             return None
 

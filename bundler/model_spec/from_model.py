@@ -13,7 +13,7 @@ _FRAMEWORK_STATE = frozenset(vars(torch.nn.Module()))
 
 
 def spec_of_model(model: CausalModel) -> ModelSpec:
-    """What a build needs of it."""
+    """Returns the spec of a model."""
     return ModelSpec(
         vocab_size=model.vocab_size,
         cache_layout=model.cache_layout,

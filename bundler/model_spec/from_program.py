@@ -1,4 +1,4 @@
-"""Outlines of programs, torch or text: one layer of one head, and weights as they are stored."""
+"""Model specs of programs, torch or text: one layer of one head, and weights as they are stored."""
 
 from sharkpack.bundler.model_spec import ModelSpec
 from sharkpack.bundler.sources.model import SourceDescription
@@ -12,7 +12,7 @@ from sharkpack.templates.layers.weights import StoredWeight
 
 
 def spec_of_program(program: ProgramDescription, source: SourceDescription, options: ModelOptions) -> ModelSpec:
-    """What a build needs of it. Raises SharkpackError where a torch module, which is tried, breaks the ABI."""
+    """Returns the spec of a program. Raises SharkpackError where a torch module, which is tried, breaks the ABI."""
     if isinstance(program, MlirProgram):
         return ModelSpec(
             vocab_size=program.vocab_size,
@@ -51,7 +51,7 @@ def _layout(program: ProgramDescription, options: ModelOptions) -> CacheLayout:
 
 
 def _weights(source: SourceDescription, prefix: str) -> dict[str, StoredWeight]:
-    """By the names that the program's code has for them."""
+    """Returns the weights by the names that the program's code has for them."""
     return {
         f"{prefix}{name}": StoredWeight(
             name=f"{prefix}{name}",

@@ -1,4 +1,4 @@
-"""The outline of the model that a recipe makes of a source: from the compile cache, or by making it."""
+"""The spec of the model that a recipe makes of a source: from the compile cache, or by making it."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def spec_of_recipe(source: Source, options: ModelOptions, cache: CompileCache | None) -> ModelSpec:
-    """The outline for a source whose architecture has a recipe. Raises SharkpackError for what that refuses.
+    """Returns the spec for a source whose architecture has a recipe. Raises SharkpackError for what that refuses.
 
-    The cache has outlines of what was not refused, so what it finds would not be now.
+    The cache has specs of what was not refused, so what it finds would not be now.
     """
     seen = ObservedSource(source)
-    key = None if cache is None else made_key("outline", seen.described(), options)
+    key = None if cache is None else made_key("spec", seen.described(), options)
     if cache is None or key is None:
         return _made(seen, options)
     found = _found(cache, key, seen)
     if found is not None:
         return replace(found, make=lambda: _model(seen, options))
     made = _made(seen, options)
-    kept = CachedSpec(outline=made, reads=seen.reads)
+    kept = CachedSpec(spec=made, reads=seen.reads)
     cache.put(key, kept.to_bytes(), f"model spec of a {seen.architecture} model")
     return made
 
@@ -41,7 +41,7 @@ def _found(cache: CompileCache, key: str, seen: ObservedSource) -> ModelSpec | N
         return None
     for name in kept.reads:
         seen.tensors[name].read()
-    return kept.outline if seen.reads == kept.reads else None
+    return kept.spec if seen.reads == kept.reads else None
 
 
 def _made(seen: ObservedSource, options: ModelOptions) -> ModelSpec:

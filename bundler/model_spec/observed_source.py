@@ -1,4 +1,4 @@
-"""A source model as recipes see it: nothing of it that the key of an outline does not hold, or that is not noted."""
+"""A source model as recipes see it: nothing of it that the key of a spec does not hold, or that is not noted."""
 
 import hashlib
 from dataclasses import dataclass, field

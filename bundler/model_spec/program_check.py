@@ -18,7 +18,7 @@ TOLERANCE = 1e-3
 
 
 def check_program(program: CustomModel, options: ModelOptions, page_elements: int) -> int:
-    """Hold it to what docs/custom-programs.md asks; returns D, the width of its hidden rows.
+    """Check it against docs/custom-programs.md; returns D, the width of its hidden rows.
 
     Raises SharkpackError that says what was found and what was expected.
     """

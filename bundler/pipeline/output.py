@@ -1,4 +1,4 @@
-"""Where a verb writes: beside its source or where the user says, and never over something by accident."""
+"""The output of a verb: beside its source or where the user says, and never over something by accident."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

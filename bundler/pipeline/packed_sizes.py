@@ -1,4 +1,4 @@
-"""Which types of weights take more room packed than in the source, and how much: to be said before it surprises."""
+"""Types of weights that take more room packed than in the source, and how much: to be said before it surprises."""
 
 from collections import Counter
 from collections.abc import Iterable

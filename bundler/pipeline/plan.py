@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.cache.keys import program_key
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.bundler.compile.targets import Target, choose_targets
 from sharkpack.bundler.model_spec import ModelSpec
 from sharkpack.bundler.model_spec.from_program import spec_of_program
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """What will be built from what.
+    """The plan of a build.
 
     source: what the model is; its weights cannot be read by it. model: is made and traced when its program is needed,
     without its weights. parameters: where these will lie.
@@ -67,15 +67,15 @@ class BuildPlan:
 
     @property
     def scores(self) -> bool:
-        """Whether the modules give logits of all tokens, not of the last alone."""
+        """Returns whether the modules give logits of all tokens, not of the last alone."""
         program = self.source.program
         return not isinstance(program, MlirProgram) or scores_tokens(program)
 
-    def program(self) -> Program:
+    def program(self) -> ProgramText:
         """The model as the compiler takes it: traced, unless it is MLIR already."""
         program = self.source.program
         if isinstance(program, MlirProgram):
-            return Program(text=program.code.text, from_recipe=False)
+            return ProgramText(text=program.code.text, from_recipe=False)
         from sharkpack.bundler.compile.trace import (
             trace,  # torch and turbine: seconds to load, where there is code already
         )
@@ -96,7 +96,7 @@ class BuildPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user might not expect of the bundle, a sentence each."""
+        """Notes on what a user might not expect of the bundle, a sentence each."""
         return (*packed_size_notes(self.model.weights.values()), *self.tokenizer.notes)
 
 

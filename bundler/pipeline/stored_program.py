@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.formats.archive.manifest import OperatorVersion, ProgramSource
 from sharkpack.templates.lowering.operators import Operator
 from sharkpack.templates.lowering.parse import operators_of
@@ -12,8 +12,9 @@ PROGRAM_PATH = "program/program.mlir.zst"
 OPERATORS_PATH = "program/operators.json"
 
 
-def program_source(program: Program) -> ProgramSource:
-    """What the manifest says of it: the text is bound to a version of MLIR, its calls to versions of operators."""
+def program_source(program: ProgramText) -> ProgramSource:
+    """Returns the manifest's entry of it: the text is bound to a version of MLIR, its calls to versions of
+    operators."""
     return ProgramSource(
         path=PROGRAM_PATH,
         calls=OPERATORS_PATH,
@@ -22,8 +23,8 @@ def program_source(program: Program) -> ProgramSource:
     )
 
 
-def operators_json(program: Program) -> bytes:
-    """What the operators that the text calls take and return. The calls themselves are read from the text."""
+def operators_json(program: ProgramText) -> bytes:
+    """Returns the signatures of the operators that the text calls. The calls themselves are read from the text."""
     return (json.dumps([_declaration(each) for each in operators_of(program.text)], indent=1) + "\n").encode()
 
 

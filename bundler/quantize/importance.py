@@ -1,4 +1,4 @@
-"""How much each input of each matrix matters, measured on the model itself: by what random tokens put into it.
+"""The importance of each input of each matrix, measured on the model itself: by what random tokens put into it.
 
 What makes some inputs matter far more than others is the model, not the text: a few columns are always large. So
 tokens drawn from the whole vocabulary find them, no text need be given, and no text is favoured. The reasons and the
@@ -33,7 +33,7 @@ LENGTH = 16
 
 
 def measure_importance(source: SourceModel, step: StartStep) -> Mapping[str, Floats]:
-    """By tensor name, the mean square of each input, float32 [columns] or [experts * columns].
+    """Returns, by tensor name, the mean square of each input, float32 [columns] or [experts * columns].
 
     The same on every run of a machine. Takes one pass over the weights, of which a slab is in memory; the output head
     is not multiplied with. Raises SharkpackError for a model that no recipe knows, or that overflows.
@@ -60,13 +60,13 @@ def measure_importance(source: SourceModel, step: StartStep) -> Mapping[str, Flo
 
 
 def _rows(model: CausalModel) -> int:
-    """Of all matrices but the output head, as a measure of the work."""
+    """Returns the rows of all matrices but the output head, as a measure of the work."""
     matrices = [each for path, each in model.named_modules() if path != "output"]
     return sum(each.n * getattr(each, "experts", 1) for each in matrices if isinstance(each, Linear | ExpertLinear))
 
 
 def _run(model: CausalModel, tokens: torch.Tensor) -> torch.Tensor:
-    """What the last layer makes of each token [N * S, dim]."""
+    """Returns the output of the last layer for each token [N * S, dim]."""
     count, length = tokens.shape
     cache = torch.zeros(count, model.cache_layout.page_elements)
     starts, lengths = torch.zeros(count, dtype=torch.int64), torch.full((count,), length)

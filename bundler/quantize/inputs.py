@@ -1,4 +1,4 @@
-"""What the inputs of matrices were, as far as their importance goes: how large each column's are."""
+"""The inputs of matrices, as far as their importance goes: how large each column's are."""
 
 from collections.abc import Mapping
 
@@ -28,8 +28,8 @@ class Inputs:
 
     @np.errstate(over="ignore", invalid="ignore")
     def means(self) -> Mapping[str, Floats]:
-        """By name, float32 [experts * columns]. An expert that saw nothing has the mean of those that did; where inputs
-        were not numbers, or too large, neither are these."""
+        """Returns, by name, float32 [experts * columns]. An expert that saw nothing has the mean of those that did;
+        where inputs were not numbers, or too large, neither are these."""
         return {name: _means(sums, self._counts[name]).astype(np.float32) for name, sums in self._sums.items()}
 
 

@@ -1,4 +1,4 @@
-"""Which type each tensor of a quantised model gets: llama.cpp's mixtures, finer where errors do most harm."""
+"""The type of each tensor of a quantised model: llama.cpp's mixtures, finer where errors do most harm."""
 
 import re
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ _VALUES = ("attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where in a model a tensor stands, as far as mixtures care. `grouping`: query heads that share a key head."""
+    """The place of a tensor in a model, as far as mixtures care. `grouping`: heads of a GQA group."""
 
     layer: int
     layers: int
@@ -84,7 +84,8 @@ def choose_types(source: SourceModel, scheme: Scheme, *, pure: bool, weighed: bo
 
 
 def is_quantized(tensor: SourceTensor) -> bool:
-    """Whether a scheme applies to the tensor: it is a weight matrix (or a stack of them) that is multiplied with."""
+    """Returns whether a scheme applies to the tensor: it is a weight matrix (or a stack of them) that is multiplied
+    with."""
     kept = ("_norm.weight", "ffn_gate_inp.weight", "ffn_gate_inp_shexp.weight")
     return len(tensor.shape) > 1 and tensor.name.endswith("weight") and not tensor.name.endswith(kept)
 
@@ -184,6 +185,7 @@ def _attention_output(scheme: str, place: _Place) -> str | None:
 
 
 def describe_types(types: Mapping[str, str], source: SourceModel, scheme: Scheme) -> str:
-    """What to call a model whose tensors have these types: the type, or the scheme if its matrices have several."""
+    """Returns the name of a model whose tensors have these types: the type, or the scheme if its matrices have
+    several."""
     matrices = {types[name] for name, tensor in source.tensors.items() if is_quantized(tensor)}
     return matrices.pop() if len(matrices) == 1 else f"{scheme.name} mixture"

@@ -1,4 +1,4 @@
-"""What a user asks of a quantisation. Data only."""
+"""Options of a quantisation. Data only."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -67,7 +67,7 @@ class QuantizationPlan:
 
 
 def plan_quantization(source: SourceModel, options: QuantizeOptions) -> QuantizationPlan:
-    """What `options` ask of `source`; no weight is read.
+    """Plan the quantisation of `source` by `options`; no weight is read.
 
     Raises SharkpackError for an unknown scheme, for a source whose weights are quantised already (unless asked to
     quantise those again), and for an importance matrix that is not of this model.

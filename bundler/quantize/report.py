@@ -1,4 +1,4 @@
-"""How far quantised tensors are from what they were, gathered while they are made."""
+"""The errors of quantised tensors, gathered while they are made."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Where models come from. Opening one reads its description; weights are read tensor by tensor, later.
+"""Sources of models. Opening one reads its description; weights are read tensor by tensor, later.
 
 Imports from bundler: progress.
 """

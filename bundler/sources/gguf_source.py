@@ -69,7 +69,7 @@ def _check_whole_model(metadata: Metadata, tensors: Mapping[str, SourceTensor]) 
 
 
 def _quantization(metadata: Metadata, files: tuple[GGUFFile, ...]) -> str:
-    """What the model calls its quantisation; failing that, the type that most of its bytes have."""
+    """Returns the model's name of its quantisation; failing that, the type that most of its bytes have."""
     name = FILE_TYPES.get(metadata.integer("general.file_type", -1))
     if name is not None:
         return name

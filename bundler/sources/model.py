@@ -23,7 +23,7 @@ _BLOCK = 16 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDescription:
-    """What a source model is, without the way to its weights: as much as plans are made from.
+    """A source model without the way to its weights: as much as plans are made from.
 
     The typed getters (`integer`, `floating`, `text`, `boolean`, and `integers`, `floats`, `texts`, `booleans` for
     arrays) read the hyperparameter "<architecture>.<key>"; they raise SharkpackError naming that key when the value

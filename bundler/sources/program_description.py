@@ -1,4 +1,4 @@
-"""What a program says of itself besides its code: the same for a torch module and for MLIR text, whose description is
+"""The description of a program besides its code: the same for a torch module and for MLIR text, whose description is
 a JSON file beside it, which also names its parameters."""
 
 from dataclasses import dataclass

@@ -72,7 +72,7 @@ class TensorMadeByRows(ABC):
 
     @abstractmethod
     def rows(self, index: slice | RowOrder) -> Bytes:
-        """As of a SourceTensor."""
+        """Returns those rows, uint8 [rows, row bytes]."""
 
     def read(self) -> Bytes:
         return self.rows(slice(None)).reshape(-1)

@@ -35,7 +35,7 @@ def checkpoint_path(name: str) -> str:
 
 
 def without_default(templates: Mapping[str, str]) -> str | None:
-    """What to say of templates none of which is the default; None where there is nothing to say."""
+    """Returns the note on templates none of which is the default; None where there is nothing to say."""
     if not templates or DEFAULT in templates:
         return None
     return (

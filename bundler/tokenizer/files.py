@@ -150,7 +150,7 @@ def _id(loaded: _Loaded, token: str | int | None, default: int | None) -> int | 
 
 
 def _names(specials: Specials, loaded: _Loaded, bos: int | None, eos: int | None) -> dict[str, str]:
-    """What templates may write: as the files say, or, where none is there to say it, by the ids."""
+    """Returns the tokens that templates may write: as the files say, or, where none is there to say it, by the ids."""
     if specials.names:
         return dict(specials.names)
     ids = {"bos_token": bos, "eos_token": eos}

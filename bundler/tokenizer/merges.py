@@ -1,4 +1,4 @@
-"""Which merges a vocabulary needs: at most one a token.
+"""The merges that a vocabulary needs: at most one a token.
 
 A token that forms does so by the merges that its own text, alone, goes through: any merge across its border would
 have kept it from forming. So the last merge of that process is the only one that ever makes the token, and all other
@@ -61,7 +61,7 @@ def _last_join(token: str, scores: Mapping[str, float]) -> tuple[str, str]:
 
 
 def _last_merge(token: str, ranks: Mapping[tuple[str, str], int]) -> tuple[str, str]:
-    """As `_last_join`, for pairs with ranks (the lowest first)."""
+    """Returns the last merge that completes `token`, for pairs with ranks (the lowest first)."""
     get, never = ranks.get, len(ranks)
     parts = list(token)
     while len(parts) > 2:

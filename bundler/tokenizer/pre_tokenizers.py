@@ -1,4 +1,5 @@
-"""How each byte-level vocabulary cuts text into words before merging, by its `tokenizer.ggml.pre` name.
+"""The pre-tokenizer of each byte-level vocabulary, which cuts text into words before merging, by its
+`tokenizer.ggml.pre` name.
 
 The patterns are those that llama.cpp applies (src/llama-vocab.cpp), in its order: each cuts the pieces that the ones
 before it left, into what matches and what lies between. Where llama.cpp departs from a model's original pattern, so

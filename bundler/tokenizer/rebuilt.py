@@ -26,12 +26,12 @@ class RebuiltTokenizer:
 
     @property
     def bos_token(self) -> str | None:
-        """What templates write for it; None where there is none."""
+        """The text that templates write for it; None where there is none."""
         return self.special_tokens.get("bos_token") or None
 
     @property
     def eos_token(self) -> str | None:
-        """What templates write for it; None where there is none."""
+        """The text that templates write for it; None where there is none."""
         return self.special_tokens.get("eos_token") or None
 
     @property

@@ -39,7 +39,7 @@ def too_many(path: Path, tokens: int, rows: int) -> SharkpackError:
 
 
 def rowless_note(left_out: Mapping[int, str]) -> str:
-    """What to say of tokens that were left out."""
+    """Returns the note on tokens that were left out."""
     shown = [f"{text!r} ({index})" for index, text in sorted(left_out.items())[:SHOWN]]
     more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
     return f"the model has no embedding for the tokens {', '.join(shown)}{more}: they are left out of the tokenizer"

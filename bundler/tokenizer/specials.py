@@ -1,4 +1,4 @@
-"""What a checkpoint says of its special tokens, over five files: which begin and end a text, and what templates call
+"""A checkpoint's special tokens, over five files: which begin and end a text, and what templates call
 them."""
 
 from collections.abc import Iterator, Mapping
@@ -93,8 +93,8 @@ def _by_authority(tokenizer: Metadata, mapped: Metadata) -> tuple[Metadata, ...]
 
 
 def _names(tokenizer: Metadata, mapped: Metadata, model: Metadata) -> dict[str, str]:
-    """As transformers gives them to a template: the usual names, any other that ends in "_token", and those that are
-    listed by name."""
+    """Returns them as transformers gives them to a template: the usual names, any other that ends in "_token", and
+    those that are listed by name."""
     found: dict[str, str | None] = {}
     if tokenizer.values:
         found |= _CLASS_DEFAULTS.get(_class(tokenizer, model), {})

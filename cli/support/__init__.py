@@ -1,4 +1,4 @@
-"""What commands share: arguments, console, progress, reports.
+"""Parts that commands share: arguments, console, progress, reports.
 
 Imports from cli: nothing.
 """

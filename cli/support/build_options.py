@@ -56,7 +56,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_options(arguments: argparse.Namespace) -> "BuildOptions":
-    """The build that the command line asks for."""
+    """Returns the options of a build that the command line gives."""
     from sharkpack.bundler.options import BuildOptions
 
     return BuildOptions(

@@ -1,4 +1,4 @@
-"""What a checkpoint's folder says of itself: its config.json, and the tensors of all of its weight files."""
+"""The inspection of a checkpoint's folder: its config.json, and the tensors of all of its weight files."""
 
 import json
 from pathlib import Path

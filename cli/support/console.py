@@ -1,4 +1,4 @@
-"""What reaches the screen: results on stdout, everything else on stderr, numbers in units that people read."""
+"""Output: results on stdout, everything else on stderr, numbers in units that people read."""
 
 import json
 import sys

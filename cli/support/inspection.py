@@ -1,4 +1,4 @@
-"""What each kind of model file says of itself, as tables for people and plain data for programs. Prints nothing."""
+"""The inspection of each kind of model file, as tables for people and plain data for programs. Prints nothing."""
 
 import json
 import math
@@ -208,7 +208,7 @@ def _generation_in_words(generation: GenerationDefaults) -> str:
 
 
 def _card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
-    """What the source says of itself, a row each."""
+    """Returns the source's card, a row each."""
     bases = (" / ".join(filter(None, (base.organization, base.name))) or base.url for base in card.base_models)
     rows = {
         "author": card.author,
@@ -270,7 +270,7 @@ def types_table(tensors: Sequence[TensorRow]) -> TableRows:
 
 
 def tensor_details(tensors: Sequence[TensorRow]) -> dict[str, Any]:
-    """What JSON has of tensors, listed or not."""
+    """Returns JSON's summary of tensors, listed or not."""
     return {
         "tensor_count": len(tensors),
         "tensor_bytes": sum(tensor.nbytes for tensor in tensors),

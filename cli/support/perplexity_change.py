@@ -1,4 +1,4 @@
-"""What a quantisation does to how well a model predicts a text: the recipe in float32, over both kinds of weights."""
+"""The change of a text's perplexity by a quantisation: the recipe in float32, over both kinds of weights."""
 
 from dataclasses import dataclass
 from typing import Any

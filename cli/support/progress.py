@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import rich.progress
 
 
-class Step(Protocol):
+class ProgressStep(Protocol):
     """One running step; `advance` says that `n` more units of its total are done."""
 
     def advance(self, n: int = 1) -> None: ...
@@ -20,7 +20,7 @@ class SilentProgress:
 
     shown = False
 
-    def step(self, name: str, total: int | None = None) -> AbstractContextManager[Step]:
+    def step(self, name: str, total: int | None = None) -> AbstractContextManager[ProgressStep]:
         return nullcontext(_SilentStep())
 
 
@@ -34,7 +34,7 @@ class TerminalProgress:
         self._bars = bars
 
     @contextmanager
-    def step(self, name: str, total: int | None = None) -> Iterator[Step]:
+    def step(self, name: str, total: int | None = None) -> Iterator[ProgressStep]:
         """`total` in any unit that `advance` counts too; None shows that work goes on, without a measure."""
         self._bars.start()
         task = self._bars.add_task(name, total=total)

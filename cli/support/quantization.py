@@ -51,7 +51,7 @@ def add_quantization_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_quantize_options(arguments: argparse.Namespace) -> "QuantizeOptions | None":
-    """The quantisation that the command line asks for; SharkpackError where it asks for details of none."""
+    """Returns the quantisation that the command line gives; SharkpackError for details of none."""
     from sharkpack.bundler.quantize import QuantizeOptions
 
     if arguments.quantize is None:
@@ -75,7 +75,7 @@ def read_quantize_options(arguments: argparse.Namespace) -> "QuantizeOptions | N
 
 
 def perplexity_change(arguments: argparse.Namespace) -> "PerplexityChange | None":
-    """What the quantisation does to the text that is given, if one is; a source may be any that a build takes."""
+    """Returns the change of the given text's perplexity, if there is one; a source may be any that a build takes."""
     options = read_quantize_options(arguments)
     if options is None or arguments.text is None:
         return None

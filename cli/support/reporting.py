@@ -62,7 +62,7 @@ def write_report(
     fields: Callable[[], dict[str, Any]],
     show: Callable[[], None],
 ) -> None:
-    """Say what was made as the arguments ask for it: `fields` and the quantisation as JSON, or what `show` prints and
+    """Say what was made as the arguments have it: `fields` and the quantisation as JSON, or what `show` prints and
     then the quantisation, or nothing."""
     if quantization is not None and arguments.report is not None:
         write_quantization_report(quantization, arguments.report)

@@ -45,6 +45,6 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def ending(interrupt: KeyboardInterrupt) -> tuple[str, int]:
-    """What to say of the signal that ended the work, and the exit status that tells of it: 128 and its number."""
+    """Returns the message of the signal that ended the work, and its exit status: 128 and its number."""
     number = interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
     return _WORDS[signal.Signals(number)], 128 + number

@@ -40,7 +40,7 @@ class Bundle:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return self.archive.manifest
 
     @property

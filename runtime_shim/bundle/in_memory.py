@@ -18,7 +18,7 @@ class InMemoryBundle(Bundle):
 
     @property
     def manifest(self) -> Manifest:
-        """What a bundle would say of itself."""
+        """The manifest that a bundle would have."""
         return self._manifest
 
     def _template_text(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a child of fork may not do: IREE's threads stay in the parent, so that a child would wait for them forever."""
+"""Checks for forked processes: IREE's threads stay in the parent, so that a child would wait for them forever."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ def check_process() -> None:
 
 
 def is_forked() -> bool:
-    """Whether this process was forked from one with an open device."""
+    """Returns whether this process was forked from one with an open device."""
     return _forked
 
 

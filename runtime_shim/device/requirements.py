@@ -104,7 +104,7 @@ def _memory(requires: Requirements, facts: DeviceFacts) -> str | None:
 
 
 def _at_least(found: str | None, wanted: str) -> bool:
-    """Whether a dotted version is not older than another."""
+    """Returns whether a dotted version is not older than another."""
     if found is None:
         return False
     return tuple(map(int, re.findall(r"\d+", found))) >= tuple(map(int, re.findall(r"\d+", wanted)))

@@ -1,4 +1,4 @@
-"""Which drivers and CPUs are here, and which of a bundle's targets they can run, with a reason for each that cannot.
+"""The drivers and CPUs of this machine, and the targets of a bundle that they run, with a reason for each that cannot.
 
 Decides only: opening the device is program.py's. A target whose CPU features are missing is never chosen, because
 the loader does not check and the first such instruction ends the process.
@@ -52,7 +52,8 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to run on what. `rejected` holds the targets that cannot run here and those that came second."""
+    """The target to run, and its device. `rejected` holds the targets that cannot run here and those that came
+    second."""
 
     target: TargetInfo
     device_uri: str
@@ -74,7 +75,7 @@ def missing_driver(name: str) -> str | None:
 
 
 def device_facts(uri: str) -> DeviceFacts:
-    """What its driver says of the device at `uri`, as "cuda" or "cuda://1"; nothing where it does not say."""
+    """Returns the driver's facts of the device at `uri`, as "cuda" or "cuda://1"; nothing where it does not say."""
     import iree.runtime as rt
 
     name, _, place = uri.partition("://")
@@ -96,7 +97,7 @@ def runtime_version() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What selection looks at; tests make their own."""
+    """The facts that selection reads; tests make their own."""
 
     cpu: Cpu = field(default_factory=host_cpu)
     runtime_version: str = field(default_factory=runtime_version)

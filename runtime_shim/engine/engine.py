@@ -180,7 +180,8 @@ class Engine:
         return ids
 
     def count_tokens(self, prompt: Prompt, **options: Unpack[PromptOptions]) -> int:
-        """How many tokens this prompt is, be it more than the context holds; else the errors of `encode`."""
+        """Returns the number of tokens of this prompt, be it more than the context holds; else the errors of
+        `encode`."""
         self._check_usable()
         return len(encode_prompt(self.bundle, prompt, **options))
 
@@ -209,7 +210,7 @@ class Engine:
             return np.concatenate([part.copy() for part in parts])
 
     def score(self, token_ids: Sequence[int], *, first: int = 0) -> Scores:
-        """How likely each token after the one at `first` was, given those before it; else as `logits`.
+        """Returns how likely each token after the one at `first` was, given those before it; else as `logits`.
 
         Memory is bounded, however long the text: logits are looked at as they come.
         """

@@ -1,4 +1,4 @@
-"""What an engine runs, on what, and with how much room."""
+"""Facts of an engine: what it runs, on what, and with how much room."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ def engine_info(
     threads: int,
     load_ms: float,
 ) -> EngineInfo:
-    """What a manifest and an executor say, and what they do not know."""
+    """Returns the facts of a manifest and an executor, and those that neither knows."""
     signature = executor.signature
     return EngineInfo(
         model=manifest.model.name,

@@ -1,4 +1,4 @@
-"""How much an engine takes, as asked or as fits the machine: tokens of a sequence and of a call, pages of the cache."""
+"""The limits of an engine, as given or as fits the machine: tokens of a sequence and of a call, pages of the cache."""
 
 from sharkpack.formats.archive.generate_signature import GenerateSignature
 from sharkpack.runtime_shim.checks import whole_number

@@ -1,4 +1,4 @@
-"""How a prompt is answered: the options that `generate` and what calls it take."""
+"""Options of an answer: those that `generate` and what calls it take."""
 
 from collections.abc import Sequence
 

@@ -10,7 +10,7 @@ class PagePool:
 
     def __init__(self, pages: int, *, reserved: int = 1) -> None:
         if pages <= reserved:
-            raise CacheFullError(f"a cache of {pages} pages has none to use: {reserved} is reserved, so ask for more")
+            raise CacheFullError(f"a cache of {pages} pages has none to use: {reserved} is reserved, so give it more")
         self.pages = pages
         self.capacity = pages - reserved
         # Pages that were never used follow one another: a large pool costs nothing until it is used.
@@ -20,7 +20,7 @@ class PagePool:
 
     @property
     def available(self) -> int:
-        """How many pages are free."""
+        """The number of free pages."""
         return self.capacity - len(self._taken)
 
     def allocate(self, count: int) -> list[int]:

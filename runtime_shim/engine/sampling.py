@@ -28,7 +28,8 @@ _COLDEST = 1e-37
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How to choose the next token. The default is greedy; raises SharkpackError for values without a meaning.
+    """Options of sampling: how to choose the next token. The default is greedy; raises SharkpackError for values
+    without a meaning.
 
     temperature: 0 takes the argmax; higher is more varied. top_k: keep the k most probable (0: all).
     top_p: keep the most probable until they hold this much probability. min_p: keep those at least this share of the

@@ -38,7 +38,7 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """Whether there is anything left to do."""
+        """Returns whether there is anything left to do."""
         return bool(self._waiting or self._running)
 
     def add(self, sequence: TokenSequence) -> None:
@@ -48,7 +48,7 @@ class Scheduler:
         if self._pages_for(longest) > self._pool.capacity:
             raise CacheFullError(
                 f"{longest} tokens need {self._pages_for(longest)} pages and the cache has {self._pool.capacity}: "
-                "ask for more cache pages or fewer tokens"
+                "give more cache pages or fewer tokens"
             )
         sequence.arrival = self._arrivals
         self._arrivals += 1
@@ -157,7 +157,7 @@ class Scheduler:
             self._running.append(sequence)
 
     def _prefill_batch(self, sequences: list[TokenSequence]) -> ScheduledBatch:
-        """As many rows as an exported batch takes without computing much padding; else the first alone."""
+        """Choose as many rows as an exported batch takes without computing much padding; else the first alone."""
         for size in self._sizes:
             rows = sequences[:size]
             chunk = self._chunk(size)

@@ -1,4 +1,4 @@
-"""How likely a text's tokens were, from the logits after each: what perplexity is made of. Knows numpy only."""
+"""Log-probabilities of a text's tokens, from the logits after each: what perplexity is made of. Knows numpy only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Of each token but the first: its natural log-probability given those before it (f64), and the argmax (i64).
+    """Scores of each token but the first: its natural log-probability given those before it (f64), and the argmax
+    (i64).
 
     The perplexity of the text is exp(-log_probabilities.mean()).
     """

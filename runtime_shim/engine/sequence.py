@@ -1,4 +1,4 @@
-"""What is being generated: the request as made, and the state of its sequence. Knows no device and no text."""
+"""A request as made, and the state of its sequence. Knows no device and no text."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from sharkpack.runtime_shim.engine.sampling import Sampler, Sampling
 
 
 class SequenceStatus(Enum):
-    """Where a sequence stands with the scheduler."""
+    """The state of a sequence in the scheduler."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -58,7 +58,7 @@ class TokenSequence:
 
     @property
     def pending(self) -> int:
-        """How many tokens the next calls have to compute; 1 means that the sequence is decoding."""
+        """The number of tokens that the next calls have to compute; 1 means that the sequence is decoding."""
         return len(self.tokens) - self.computed
 
     @property

@@ -1,4 +1,4 @@
-"""One answer as it comes: iterate for pieces of text, or ask for the result. Knows tokens and text, no device."""
+"""One answer as it comes: iterate for pieces of text, or take the result. Knows tokens and text, no device."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from sharkpack.runtime_shim.text.transcript import Transcript
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What came of a prompt.
+    """The result of a prompt.
 
     finish_reason: "stop" (an end token), "length" (max_tokens or the context), "stop_string" or "cancelled".
     timings_ms: load (opening the engine), prefill (the calls that computed the prompt), first_token (from the request
@@ -58,7 +58,7 @@ class Stream(Iterator[str]):
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended; text may still be waiting to be read."""
+        """Returns whether it has ended; text may still be waiting to be read."""
         return self._sequence.status is SequenceStatus.FINISHED
 
     def __next__(self) -> str:

@@ -56,7 +56,7 @@ class CompiledExecutor:
         return self._batches[min(rows, len(self._batches) - 1)]
 
     def call(self, entry: Entry, chunks: Sequence[SequenceChunk]) -> Logits:
-        """As `Executor.call`; the array is the device's own memory, so keep no reference to it."""
+        """Compute as `Executor.call`; the array is the device's own memory, so keep no reference to it."""
         check_chunks(self, chunks)
         batch = self.batch_size(len(chunks))
         views = self._native.arguments.fill(chunks, batch)
@@ -66,11 +66,11 @@ class CompiledExecutor:
 
     @property
     def scored_tokens(self) -> int:
-        """How many tokens `score` takes at most."""
+        """The largest number of tokens that `score` takes."""
         return max(1, min(self._prefill_chunk // self.batch_size(1), SCORED_ELEMENTS // self.signature.logits_width))
 
     def score(self, chunk: SequenceChunk) -> Logits:
-        """As `Executor.score`; also raises SharkpackError for a module without `head`."""
+        """Compute as `Executor.score`; also raises SharkpackError for a module without `head`."""
         check_chunks(self, [chunk])
         batch = self.batch_size(1)
         self._native.invoke(f"prefill_bs{batch}", self._native.arguments.fill([chunk], batch))
@@ -85,7 +85,7 @@ class CompiledExecutor:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called."""
+        """Returns whether `close` has been called."""
         return not self._release.alive
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class CompiledExecutor:
 
 
 class _Native:
-    """What IREE allocates, in one place so that it can be let go in the right order."""
+    """The objects that IREE allocates, in one place so that they are released in the right order."""
 
     arguments: Arguments
     _modules: Any
@@ -131,7 +131,7 @@ class _Native:
             )
         except (RuntimeError, MemoryError, TypeError) as error:  # TypeError: more than 64 bits of bytes
             raise CacheFullError(
-                f"no memory for a cache of {nbytes >> 20} MiB: ask for fewer pages or less context"
+                f"no memory for a cache of {nbytes >> 20} MiB: give fewer pages or less context"
             ) from error
         if self._mapper is not None:
             use_huge_pages(buffer.map().asarray((nbytes,), np.dtype(np.uint8)).ctypes.data, nbytes)

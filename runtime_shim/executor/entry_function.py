@@ -20,7 +20,7 @@ class EntryFunction(NamedTuple):
     hidden: int | None
 
     def arguments(self, supplied: Sequence[rt.HalBufferView]) -> rt.VmVariantList:
-        """What is passed, of what is supplied by role."""
+        """Returns the arguments to pass, of those supplied by role."""
         passed = rt.VmVariantList(len(self.inputs))
         for place in self.inputs:
             passed.push_ref(supplied[place])

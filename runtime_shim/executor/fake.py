@@ -48,20 +48,20 @@ class FakeExecutor:
         self._fault, self._calls_before_fault = error, after
 
     def call(self, entry: Entry, chunks: Sequence[SequenceChunk]) -> Logits:
-        """As `Executor.call`."""
+        """Compute as `Executor.call`."""
         if entry == "decode":
             _hold(all(len(chunk.tokens) == 1 for chunk in chunks), "a decode call takes one token a sequence")
         return self._lend([self._history(chunk) for chunk in self._compute(chunks)])
 
     def score(self, chunk: SequenceChunk) -> Logits:
-        """As `Executor.score`."""
+        """Compute as `Executor.score`."""
         _hold(len(chunk.tokens) <= self.scored_tokens, "more tokens than a call scores")
         (computed,) = self._compute([chunk])
         history = self._history(computed)
         return self._lend([history[: end + 1] for end in range(chunk.start, len(history))])
 
     def close(self) -> None:
-        """As `Executor.close`."""
+        """Close as `Executor.close`."""
         self.closed = True
 
     def _compute(self, chunks: Sequence[SequenceChunk]) -> Sequence[SequenceChunk]:

@@ -48,7 +48,7 @@ class Executor(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called."""
+        """Returns whether `close` has been called."""
         ...
 
     def call(self, entry: Entry, chunks: Sequence[SequenceChunk]) -> Logits:

@@ -1,4 +1,4 @@
-"""How a thread waits for a call that IREE's workers compute: without taking a processor from one of them."""
+"""SCHED_BATCH for a thread that waits for IREE's workers: it takes no processor from one of them."""
 
 import os
 from types import TracebackType
@@ -31,7 +31,8 @@ def _has_policies() -> bool:
 
 
 def _choose(policy: int) -> bool:
-    """Whether the calling thread now has this policy; a sandbox may refuse it, and the call is as good without."""
+    """Returns whether the calling thread now has this policy; a sandbox may refuse it, and the call is as good
+    without."""
     try:
         os.sched_setscheduler(0, policy, os.sched_param(0))
     except OSError:

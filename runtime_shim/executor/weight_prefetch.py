@@ -20,7 +20,7 @@ PIECE_BYTES = 32 << 20
 
 
 class WeightPrefetcher:
-    """A thread that maps all weights but an embedding table of which only rows are read; it runs ahead of the program.
+    """A thread that maps all weights but an embedding table of which only rows are read; it runs before the program.
 
     It ends by itself."""
 

@@ -100,7 +100,8 @@ class ControlTokens:
         return list(blind.encode(self._before + text, add_special_tokens=False).ids[1:])
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Where `text` would give control tokens, and its end where that may begin one that a template completes."""
+        """Returns where `text` would give control tokens, and its end where that may begin one that a template
+        completes."""
         spans = self._whole_spans(text)
         sizes = range(1, min(len(text), self._longest) + 1)
         if any(text[-size:] in self._beginnings for size in sizes) and (not spans or spans[-1][1] < len(text)):

@@ -26,7 +26,7 @@ class Vocabulary:
         self._special = {index: token.content for index, token in self._added.items() if token.special}
 
     def piece(self, token_id: int) -> bytes:
-        """What the token adds to the text: nothing for special tokens and for ids without an entry."""
+        """Returns what the token adds to the text: nothing for special tokens and for ids without an entry."""
         piece = self._known.get(token_id)
         if piece is None:
             piece = self._known[token_id] = self._read(token_id)
@@ -37,7 +37,7 @@ class Vocabulary:
         return self._special.get(token_id, "")
 
     def spells_special(self, text: str) -> bool:
-        """Whether a special token's text is part of `text`."""
+        """Returns whether a special token's text is part of `text`."""
         return any(special in text for special in self._special.values())
 
     def _read(self, token_id: int) -> bytes:

@@ -18,7 +18,7 @@ NFC_SHRINKS = 3
 
 
 def has_more_tokens(tokenizer: "Tokenizer", text: str, limit: int) -> bool:
-    """Whether `text` has more than `limit` tokens for certain. False may be either: then it has to be counted.
+    """Returns whether `text` has more than `limit` tokens for certain. False may be either: then it has to be counted.
 
     Costs about as much as tokenising `limit` tokens. Raises what the tokenizer does for text that is not Unicode.
     """
@@ -49,7 +49,8 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _cannot_fit(tokenizer: "Tokenizer", text: str, limit: int) -> bool:
-    """Whether the bytes of the text are more than `limit` of the longest tokens; False too where nothing bounds one."""
+    """Returns whether the bytes of the text are more than `limit` of the longest tokens; False too where nothing bounds
+    one."""
     longest = longest_token(tokenizer)
     return longest is not None and len(text.encode()) > limit * longest
 

@@ -149,7 +149,8 @@ def _template_name(bundle: BundleTexts, asked: str | None, tools: Sequence[Tool]
 def _template_values(
     template: "ChatTemplate | None", tools: Sequence[Tool], variables: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    """What the chat template is given besides messages. Raises RequestError for what it would not look at."""
+    """Returns the variables of the chat template besides messages. Raises RequestError for what it would not look
+    at."""
     if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RequestError(f"tools is {tools!r}: expected a list of dicts, one a tool")
     if variables is not None and not isinstance(variables, Mapping):

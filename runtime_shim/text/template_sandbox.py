@@ -26,7 +26,7 @@ MAX_MADE = 1 << 28
 
 
 class _Budget:
-    """What is left to a rendering."""
+    """The remaining budget of a rendering."""
 
     def __init__(self) -> None:
         self._steps, self._made = MAX_STEPS, MAX_MADE

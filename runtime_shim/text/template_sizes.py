@@ -1,4 +1,4 @@
-"""How large a result may become, of those operations of a template whose parts do not bound it; rather too large.
+"""Bounds on the size of a result, for those operations of a template whose parts do not bound it; rather too large.
 
 Each takes the value, what else it is given, and a function that is called for each item that is looked at: lists may
 hold each other, and what looks at all of them has to end too.
@@ -18,7 +18,7 @@ _OTHER = 32  # characters of what is neither a text nor a collection
 
 
 def text_size(value: Any, step: Step) -> int:
-    """Of the value written out."""
+    """Returns the size of the value written out."""
     if isinstance(value, str | bytes):
         return len(value)
     step()
@@ -34,7 +34,7 @@ def text_size(value: Any, step: Step) -> int:
 
 
 def written_size(value: Any, given: list[Any], step: Step) -> int:
-    """Of most filters and methods, which make a text of what they are given."""
+    """Returns the bound of most filters and methods, which make a text of what they are given."""
     return text_size(value, step) + text_size(given, step)
 
 
@@ -48,7 +48,8 @@ def _added(value: Any, given: list[Any], step: Step) -> int:
 
 
 def _replaced(value: Any, given: list[Any], step: Step) -> int:
-    """Of `replace`; of `translate` and `wordwrap`, which may put what they are given behind every character."""
+    """Returns the bound of `replace`; of `translate` and `wordwrap`, which may put what they are given behind every
+    character."""
     if not isinstance(value, str | bytes):
         return text_size(value, step) * (1 + text_size(given, step))
     if len(given) > 1 and isinstance(given[0], type(value)) and given[0]:
@@ -57,7 +58,8 @@ def _replaced(value: Any, given: list[Any], step: Step) -> int:
 
 
 def _widened(value: Any, given: list[Any], step: Step) -> int:
-    """Of `indent`, `expandtabs` and `tojson`: each line, tab or item may be moved as far as a number or a text says."""
+    """Returns the bound of `indent`, `expandtabs` and `tojson`: each line, tab or item may be moved as far as a number
+    or a text says."""
     far = sum(each if isinstance(each, int) else text_size(each, step) for each in given) + 8
     if isinstance(value, str):
         return len(value) + (value.count("\n") + value.count("\t") + 1) * far
@@ -65,7 +67,8 @@ def _widened(value: Any, given: list[Any], step: Step) -> int:
 
 
 def _joined(value: Any, given: list[Any], step: Step) -> int:
-    """Of the filter, which takes the items first, and of the method, which is that of what stands between them."""
+    """Returns the bound of the filter, which takes the items first, and of the method, which is that of what stands
+    between them."""
     if isinstance(value, str | bytes):
         value, given = given[0] if given else "", [value]
     if not isinstance(value, Sized) or not isinstance(value, Iterable):
@@ -85,7 +88,7 @@ def _formatted(value: Any, given: list[Any], step: Step) -> int:
 
 
 def _summed(value: Any, given: list[Any], step: Step) -> int:
-    """Of lists: each sum is a new one."""
+    """Returns the bound of sums of lists: each sum is a new one."""
     sizes = [len(each) for each in value if isinstance(each, Sized)] if isinstance(value, Iterable) else []
     return sum(sizes) * len(sizes)
 

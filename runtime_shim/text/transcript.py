@@ -50,7 +50,7 @@ class Transcript:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is text that `take` has not given."""
+        """Returns whether there is text that `take` has not given."""
         return self._taken < len(self._pieces)
 
     def take(self) -> str:
@@ -98,7 +98,7 @@ class StopFilter:
         return self._take(len(self._held) - max(_overlap(self._held, stop) for stop in self._stops))
 
     def finish(self) -> str:
-        """What was kept back, once nothing more comes."""
+        """Returns the text that was kept back, once nothing more comes."""
         return self._take(len(self._held))
 
     def _take(self, size: int) -> str:

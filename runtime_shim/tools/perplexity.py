@@ -1,4 +1,4 @@
-"""How well a model predicts a text that is longer than its context: overlapping windows, each token scored once."""
+"""Perplexity of a text that is longer than the context: overlapping windows, each token scored once."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What came of a text.
+    """The result of a text.
 
     tokens: how many were scored, of `text_tokens`; text_bytes: their UTF-8 length. negative_log_likelihood: of all of
     them, in nats. context, stride: of the windows, in tokens.
@@ -59,7 +59,7 @@ class EvaluationPlan:
 
     @property
     def tokens(self) -> int:
-        """How many tokens are scored."""
+        """The number of scored tokens."""
         return sum(window.end - window.scored for window in self.windows)
 
 

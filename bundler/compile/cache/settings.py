@@ -1,4 +1,4 @@
-"""Where compiled code is kept and how much of it: read from the environment, never from a model."""
+"""The folder and the size of the compile cache: read from the environment, never from a model."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Where fetched models are kept."""
+"""The folder of fetched models."""
 
 import os
 from pathlib import Path

@@ -32,7 +32,7 @@ class HubReference:
 
     @property
     def name(self) -> str:
-        """Of the model: that of the file, less the number of a part, else of the repository."""
+        """The name of the model: that of the file, less the number of a part, else of the repository."""
         return Path(whole_name(self.file)).stem if self.file else self.repo.partition("/")[2]
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def is_remote(argument: str) -> bool:
-    """Whether `argument` names a model that may have to be fetched: one of the hub, or a registered one. A file or
-    folder of a registered name comes first."""
+    """Returns whether `argument` names a model that may have to be fetched: one of the hub, or a registered one. A file
+    or folder of a registered name comes first."""
     return argument.startswith(PREFIX) or (argument in REGISTERED and not Path(argument).exists())
 
 
@@ -26,5 +26,5 @@ def locate(argument: str, progress: "Progress | None") -> Location:
 
 
 def remote_name(argument: str) -> str:
-    """What the model is called, without fetching it."""
+    """Returns the name of the model, without fetching it."""
     return argument if argument in REGISTERED else parse_reference(argument).name

@@ -1,4 +1,4 @@
-"""Where a model lies on this machine once whatever it takes has been fetched, and what it is called."""
+"""The place of a fetched model on this machine, and its name."""
 
 from dataclasses import dataclass
 from pathlib import Path

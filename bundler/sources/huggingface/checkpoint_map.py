@@ -1,4 +1,4 @@
-"""What it takes to read a kind of checkpoint: which config key and which module is what to a recipe. Data only.
+"""The mapping of a kind of checkpoint to a recipe: its config keys and its modules. Data only.
 
 A new architecture is one file with one CheckpointMap in it, and one line in maps.py.
 """
@@ -127,7 +127,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointMap:
-    """How a checkpoint of one of `model_types` becomes a source for the recipe `architecture`.
+    """The mapping by which a checkpoint of one of `model_types` becomes a source for the recipe `architecture`.
 
     sizes, numbers, flags: config key -> hyperparameter; positive integers, finite numbers, booleans.
     optional: those of them that a config may lack; defaults: what holds for a key that it lacks.

@@ -1,4 +1,4 @@
-"""What is computed from several config keys at once."""
+"""Values that are computed from several config keys at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

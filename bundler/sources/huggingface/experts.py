@@ -1,4 +1,4 @@
-"""What mixtures of experts have in common: a router, and a stack of experts for each of three products."""
+"""The modules of mixtures of experts: a router, and a stack of experts for each of three matmuls."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ IGNORED = frozenset({"output_router_logits", "router_aux_loss_coef", "router_jit
 
 
 def stacks(block: str, router: str, gate: str, up: str, down: str) -> Mapping[str, str]:
-    """The modules of a mixture `block` whose router and whose experts' products have those names."""
+    """Returns the modules of a mixture `block` whose router and whose experts' matmuls have those names."""
     return {
         f"model.layers.{{}}.{block}.{router}": "blk.{}.ffn_gate_inp",
         f"model.layers.{{}}.{block}.experts.{{}}.{gate}": "blk.{}.ffn_gate_exps",

@@ -30,7 +30,7 @@ def settle(config: Metadata, how: CheckpointMap) -> Metadata:
 
 
 def hyperparameters(config: Metadata, how: CheckpointMap) -> dict[str, Any]:
-    """By GGUF's key, without the architecture's prefix. `config` is settled."""
+    """Returns the values by GGUF's key, without the architecture's prefix. `config` is settled."""
     found: dict[str, Any] = {}
     for key, name in how.sizes.items():
         if key in config.values or key not in how.optional:

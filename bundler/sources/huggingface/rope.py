@@ -29,7 +29,7 @@ def plain_rope(config: Metadata) -> Derived:
 
 
 def rope_parameters(config: Metadata) -> Metadata:
-    """What the config says of rope, in the new style; null values left out."""
+    """Reads the config's rope, in the new style; null values left out."""
     found = config.values.get("rope_parameters")
     if found is None:
         found = dict(_object(config, "rope_scaling", config.values.get("rope_scaling", {})))
@@ -83,7 +83,8 @@ def _yarn(config: Metadata, rope: Metadata) -> Mapping[str, Any]:
 
 
 def _llama3_divisors(config: Metadata, rope: Metadata, part: float) -> Floats:
-    """Of each frequency: 1 where it is high, `factor` where it is low, smooth between (Llama 3.1's reference code)."""
+    """Returns the divisor of each frequency: 1 where it is high, `factor` where it is low, smooth between (Llama 3.1's
+    reference code)."""
     factor, low, high = (rope.floating(key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
     trained, dim = rope.integer("original_max_position_embeddings"), int(head_dim(config) * part)
     if not (factor > 0 and high > low and trained > 0):

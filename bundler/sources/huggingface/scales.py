@@ -32,12 +32,12 @@ class Scale:
     block: Block
 
     def spread(self, rows: npt.NDArray[np.int64], width: int) -> Floats:
-        """What to multiply those rows of the matrix by, [rows, width]."""
+        """Returns the factors of those rows of the matrix, [rows, width]."""
         return self.values[rows // self.block[0]][:, np.arange(width) // self.block[1]]
 
 
 def is_scale(kind: str) -> bool:
-    """Whether the last word of a tensor's name says that it is not a weight but a scale."""
+    """Returns whether the last word of a tensor's name says that it is not a weight but a scale."""
     return kind in SUFFIXES or kind in UNUSED
 
 

@@ -120,7 +120,8 @@ def source_tensors(shards: Shards, how: CheckpointMap, block: Block | None, *, t
 
 
 def stored_name(how: CheckpointMap, name: str) -> str:
-    """What the checkpoint calls the tensor that recipes know as `name`; the parts of a stack are counted by *."""
+    """Returns the checkpoint's name of the tensor that recipes know as `name`; the parts of a stack are counted by
+    *."""
     module, _, kind = name.rpartition(".")
     pattern, numbers = _pattern(module)
     found = next((stored for stored, target in how.modules.items() if target == pattern), None)
@@ -130,7 +131,7 @@ def stored_name(how: CheckpointMap, name: str) -> str:
 
 
 def _place(stored: SafetensorsTensor, file: SafetensorsFile, how: CheckpointMap) -> _Part | None:
-    """Where a stored tensor goes; None when nothing needs it."""
+    """Returns the place of a stored tensor; None when nothing needs it."""
     module, _, kind = stored.name.rpartition(".")
     pattern, numbers = _pattern(module)
     if pattern in how.drops or is_scale(kind) or stored.name.startswith(how.drops_under):

@@ -1,4 +1,4 @@
-"""What the factory of a user's program returns. Data only; docs/custom-programs.md has the protocol."""
+"""The value that the factory of a user's program returns. Data only; docs/custom-programs.md has the protocol."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """What is asked of a module; see `templates.recipe.CausalModel` for the arguments and their shapes."""
+    """Protocol for a user's module; see `templates.recipe.CausalModel` for the arguments and their shapes."""
 
     def hidden(
         self, tokens: "Tensor", start_positions: "Tensor", seq_lens: "Tensor", page_ids: "Tensor", cache: "Tensor"

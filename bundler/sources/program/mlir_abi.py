@@ -25,7 +25,7 @@ def check_abi(program: MlirProgram, signature: Signature) -> None:
 
 
 def scores_tokens(program: MlirProgram) -> bool:
-    """Whether it gives logits of other tokens than the last: by `head`, or if a prefill has a result for it."""
+    """Returns whether it gives logits of other tokens than the last: by `head`, or if a prefill has a result for it."""
     functions = program.code.functions
     prefills = [functions[name] for name in functions if name.startswith("prefill_bs")]
     return HEAD in functions or any(len(each.outputs) > 2 for each in prefills)
@@ -69,7 +69,7 @@ def _size(name: int | str) -> int | None:
 
 
 def _wanted(argument: Argument) -> str:
-    """As MLIR writes it, with the names of sizes that are not fixed."""
+    """Returns the type as MLIR writes it, with the names of sizes that are not fixed."""
     shape = argument.shape or ()
     sizes = "".join(f"{'?' if isinstance(size, str) and size != ANY_HIDDEN else size}x" for size in shape)
     names = [size for size in shape if isinstance(size, str)]

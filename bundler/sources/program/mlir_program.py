@@ -21,7 +21,7 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """What a public function takes and returns; a string is a type that is no tensor."""
+    """The types that a public function takes and returns; a string is a type that is no tensor."""
 
     inputs: tuple[TensorType | str, ...]
     outputs: tuple[TensorType | str, ...]

@@ -104,7 +104,7 @@ def _parameters(path: Path, module: Any) -> tuple[Parameter, ...]:
 
 
 def _written(attribute: Any) -> str:
-    """As text; a constant's numbers, which may be millions, hold no parameter."""
+    """Returns it as text; a constant's numbers, which may be millions, hold no parameter."""
     constant = isinstance(attribute, ir.DenseElementsAttr | ir.DenseResourceElementsAttr)
     return "" if constant else str(attribute)
 

@@ -131,7 +131,7 @@ def _read_irpa(path: Path) -> tuple[dict[str, _Stored], Callable[[], None]]:
 
 
 def _noted(note: bytes, nbytes: int) -> tuple[str, tuple[int, ...]] | None:
-    """What a note says, if it speaks of plain elements that fill the tensor: packed weights are otherwise."""
+    """Reads a note, if it speaks of plain elements that fill the tensor: packed weights are otherwise."""
     element, shape = read_note(note) or ("", ())
     type_name, item = ELEMENTS.get(element, ("", 0))
     return (type_name, shape) if item * math.prod(shape) == nbytes else None

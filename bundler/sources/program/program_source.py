@@ -1,4 +1,4 @@
-"""What programs are as source models, whatever they are written in: from here on there is one kind of them."""
+"""Programs as source models, whatever they are written in: from here on there is one kind of them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ import iree.compiler
 import pytest
 
 from sharkpack.bundler.compile.compiler import flags_of
-from sharkpack.bundler.compile.program import Program
+from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.bundler.compile.targets import TARGETS
 from sharkpack.bundler.compile.trace import trace
 from sharkpack.bundler.sources import open_source
@@ -32,17 +32,17 @@ def _model(folder: Path, architecture: str, options: ModelOptions = OPTIONS) -> 
         return RECIPES[architecture].build(source, options)
 
 
-def _functions(program: Program) -> list[str]:
+def _functions(program: ProgramText) -> list[str]:
     return [function.name for function in parse(program.text).functions]
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[CausalModel, Program]:
+def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[CausalModel, ProgramText]:
     model = _model(tmp_path_factory.mktemp("program"), "llama")
     return model, trace(model, OPTIONS, (1, 3))
 
 
-def test_entry_points(llama: tuple[CausalModel, Program]) -> None:
+def test_entry_points(llama: tuple[CausalModel, ProgramText]) -> None:
     """Names, and the order and types of arguments, are the ABI."""
     model, program = llama
     *entry_points, last = _functions(program)
@@ -71,11 +71,11 @@ def test_contexts_shorter_than_the_example_of_a_trace(tmp_path: Path, context: i
     assert _functions(program) == ["prefill_bs1", "decode_bs1", "head"]
 
 
-def _kernels(program: Program, activations: Activations = "int8") -> list[str]:
+def _kernels(program: ProgramText, activations: Activations = "int8") -> list[str]:
     return list(Cpu(isa=PORTABLE, activations=activations).kernels(parse(program.text)))
 
 
-def test_a_trace_knows_no_precision_and_no_kernel(llama: tuple[CausalModel, Program]) -> None:
+def test_a_trace_knows_no_precision_and_no_kernel(llama: tuple[CausalModel, ProgramText]) -> None:
     _, program = llama
     assert program.from_recipe
     assert set(re.findall(r'torch\.operator "torch\.sharkpack\.(\w+)"', program.text)) == {
@@ -84,14 +84,14 @@ def test_a_trace_knows_no_precision_and_no_kernel(llama: tuple[CausalModel, Prog
     assert "util.call" not in program.text
 
 
-def test_no_operator_of_ours_is_left_of_a_lowered_program(llama: tuple[CausalModel, Program]) -> None:
+def test_no_operator_of_ours_is_left_of_a_lowered_program(llama: tuple[CausalModel, ProgramText]) -> None:
     _, program = llama
     text = link(program.text, Cpu(isa=PORTABLE))
     assert "torch.sharkpack" not in text
     assert set(re.findall(r"util\.call @(\w+)", text)) == set(_kernels(program))
 
 
-def test_kernels_of_a_llama(llama: tuple[CausalModel, Program]) -> None:
+def test_kernels_of_a_llama(llama: tuple[CausalModel, ProgramText]) -> None:
     """One a shape, whatever the number of layers and batch sizes; values and head with remainders."""
     model, program = llama
     names = _kernels(program)
@@ -119,7 +119,7 @@ def test_float32_activations_are_never_quantised(tmp_path: Path) -> None:
     assert not [name for name in names if "_f16_" in name]
 
 
-def test_weights_are_parameters_and_stay_out_of_the_text(llama: tuple[CausalModel, Program]) -> None:
+def test_weights_are_parameters_and_stay_out_of_the_text(llama: tuple[CausalModel, ProgramText]) -> None:
     model, program = llama
     named = set(re.findall(rf'#flow\.parameter\.named<"{PARAMETER_SCOPE}"::"([^"]*)">', program.text))
     assert named == set(model.weights)
@@ -127,7 +127,7 @@ def test_weights_are_parameters_and_stay_out_of_the_text(llama: tuple[CausalMode
     assert len(program.text) < 400_000
 
 
-def test_linking_puts_in_one_body_a_kernel(llama: tuple[CausalModel, Program]) -> None:
+def test_linking_puts_in_one_body_a_kernel(llama: tuple[CausalModel, ProgramText]) -> None:
     _, program = llama
     for isa in (AVX512_VNNI, PORTABLE):
         text = link(program.text, Cpu(isa=isa))

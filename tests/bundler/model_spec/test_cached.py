@@ -22,7 +22,7 @@ WEIGHTS: list[Weight] = [
     TableWeight(name="rope", values=np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)),
 ]
 CACHED = CachedSpec(
-    outline=ModelSpec(
+    spec=ModelSpec(
         vocab_size=320, cache_layout=LAYOUT, weights={weight.name: weight for weight in WEIGHTS}, state="a" * 64
     ),
     reads={"rope_freqs.weight": "b" * 64},
@@ -32,13 +32,13 @@ CACHED = CachedSpec(
 def test_what_is_written_is_read_again() -> None:
     found = CachedSpec.from_bytes(CACHED.to_bytes())
     assert found is not None
-    outline = found.outline
-    assert (outline.vocab_size, outline.cache_layout, outline.state) == (320, LAYOUT, "a" * 64)
-    assert outline.make is None
-    assert list(outline.weights) == [weight.name for weight in WEIGHTS]
+    spec = found.spec
+    assert (spec.vocab_size, spec.cache_layout, spec.state) == (320, LAYOUT, "a" * 64)
+    assert spec.make is None
+    assert list(spec.weights) == [weight.name for weight in WEIGHTS]
     assert found.reads == CACHED.reads
     for weight in WEIGHTS:
-        read = outline.weights[weight.name]
+        read = spec.weights[weight.name]
         assert type(read) is type(weight)
         assert (read.shape, read.type_name, read.nbytes) == (weight.shape, weight.type_name, weight.nbytes)
         for name in ("row_order", "values"):
@@ -47,7 +47,7 @@ def test_what_is_written_is_read_again() -> None:
             if was is not None and now is not None:
                 assert now.dtype == was.dtype
                 assert np.array_equal(now, was)
-    part = outline.weights["k"]
+    part = spec.weights["k"]
     assert isinstance(part, PackedWeight)
     assert (part.tensor, part.first_row) == ("qkv", 64)
     assert found.to_bytes() == CACHED.to_bytes()

@@ -32,11 +32,11 @@ def make_model(tmp_path: Path) -> MakeModel:
 
 def test_what_a_model_spec_has(make_model: MakeModel) -> None:
     model = make_model()
-    outline = spec_of_model(model)
-    assert (outline.vocab_size, outline.cache_layout) == (model.vocab_size, model.cache_layout)
-    assert outline.weights == model.weights
-    assert outline.make is not None
-    assert outline.make() is model
+    spec = spec_of_model(model)
+    assert (spec.vocab_size, spec.cache_layout) == (model.vocab_size, model.cache_layout)
+    assert spec.weights == model.weights
+    assert spec.make is not None
+    assert spec.make() is model
 
 
 def test_every_recipe_has_a_state_of_its_own(make_model: MakeModel) -> None:
