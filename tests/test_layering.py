@@ -19,7 +19,7 @@ THIRD_PARTY = {
     "formats": {"numpy", "zstandard"},
     "runtime_shim": {"iree.runtime", "numpy", "tokenizers", "jinja2"},
     "templates": {"iree.compiler", "iree.turbine", "jinja2", "numpy", "torch"},
-    "bundler": {"huggingface_hub", "iree.compiler", "iree.turbine", "numpy", "tokenizers", "torch"},
+    "bundler": {"huggingface_hub", "iree.compiler", "iree.turbine", "numpy", "tokenizers", "torch", "zstandard"},
     "cli": {"rich"},
 }
 

@@ -1,4 +1,4 @@
-"""Whether a packed matrix holds numbers only: its floats, or the float16 scales and minimums of its blocks."""
+"""Returns whether a packed matrix holds numbers only: its floats, or the float16 scales and minimums of its blocks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,5 +28,5 @@ def is_finite(layout: PackedLayout, stream: Bytes, columns: int) -> bool:
 
 
 def _below(bits: NDArray[np.uint16], infinite: int) -> bool:
-    """Whether all are, without their sign: the largest of each sign tells, and nothing is copied."""
+    """Returns whether all are, without their sign: the largest of each sign tells, and nothing is copied."""
     return bool(bits.view("<i2").max() < infinite and bits.max() < 0x8000 + infinite)
