@@ -108,7 +108,7 @@ class ReferenceProgram:
         tokens, start, length, pages = map(torch.tensor, ([row.tokens], [row.start], [end], [row.pages]))
         with torch.no_grad():
             hidden, self._cache = self._model.hidden(tokens, start, length, pages, self._cache)
-            logits: NDArray[np.float32] = self._model.head(hidden[-1:] if last else hidden).numpy()
+            logits: NDArray[np.float32] = self._model.head(self._model.norm(hidden[-1:] if last else hidden)).numpy()
         return logits
 
     def _grow(self, pages: int) -> None:

@@ -82,7 +82,8 @@ def _export_prefill(programs: Any, model: CausalModel, options: ModelOptions, si
     )
     def prefill(m, tokens, start_positions, seq_lens, page_ids, cache):  # type: ignore[no-untyped-def]
         x, cache = m.hidden(tokens, start_positions, seq_lens, page_ids, cache)
-        return m.head(last_rows(x, tokens, start_positions, seq_lens)), cache, x
+        # The rows of last tokens are normalised by themselves: as in a decode step, in the precision of the head.
+        return m.head(m.norm(last_rows(x, tokens, start_positions, seq_lens))), cache, m.norm(x)
 
 
 def _export_decode(programs: Any, model: CausalModel, options: ModelOptions, size: int) -> None:

@@ -75,8 +75,12 @@ class Decoder(CausalModel):
             x, cache = layer(x, angles, batch, cache)
         return x, cache
 
+    def norm(self, x: Tensor) -> Tensor:
+        rows: Tensor = self.output_norm(x)
+        return rows
+
     def head(self, x: Tensor) -> Tensor:
-        logits = self._logits(self.output_norm(x))
+        logits = self._logits(x)
         if self.logit_scale != 1.0:
             logits = logits * self.logit_scale
         if self.logit_softcap:

@@ -143,8 +143,15 @@ class CausalModel(torch.nn.Module):
         """-> what the last layer makes of each token [N * S, dim], cache."""
         raise TypeError(f"{type(self).__name__} has no layers")
 
+    def norm(self, x: Tensor) -> Tensor:
+        """Rows of `hidden` [rows, dim] -> the same after the final norm, as prefill returns them and `head` takes them.
+
+        A program's rows are its own: they stay as they are.
+        """
+        return x
+
     def head(self, x: Tensor) -> Tensor:
-        """Rows of `hidden` [rows, dim] -> logits [rows, vocab_size] float32."""
+        """Rows of `norm` [rows, dim] -> logits [rows, vocab_size] float32."""
         raise TypeError(f"{type(self).__name__} has no head")
 
     def forward(
@@ -152,7 +159,7 @@ class CausalModel(torch.nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """-> logits [N, vocab_size] float32 of position seq_lens - 1, cache."""
         x, cache = self.hidden(tokens, start_positions, seq_lens, page_ids, cache)
-        return self.head(last_rows(x, tokens, start_positions, seq_lens)), cache
+        return self.head(self.norm(last_rows(x, tokens, start_positions, seq_lens))), cache
 
 
 def is_step(tokens: Tensor) -> bool:

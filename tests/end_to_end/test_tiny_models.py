@@ -98,7 +98,7 @@ def _recipe_logits(
         cache = torch.zeros(3, model.cache_layout.page_elements, dtype=CACHE_DTYPES[cache_dtype])
         count = torch.tensor([len(tokens)])
         hidden, _ = model.hidden(torch.tensor([tokens]), torch.tensor([0]), count, torch.tensor([[1, 2]]), cache)
-    result: npt.NDArray[np.float32] = model.head(hidden).numpy()
+    result: npt.NDArray[np.float32] = model.head(model.norm(hidden)).numpy()
     return result
 
 
