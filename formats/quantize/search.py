@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharkpack.formats.quant.block import Floats
-from sharkpack.formats.quantize.lanes import TINY, extremes, reciprocals, through_half
+from sharkpack.formats.quantize.lanes import TINY, aligned, extremes, reciprocals, through_half
 
 _ROUNDS = 5  # of changing single codes, at most
 _STEPS = 16  # of whole codes that the value with the largest weight may have; twice as many gain nothing
@@ -68,19 +68,18 @@ def fit_affine(x: Floats, weights: Floats, search: AffineSearch) -> Affine:
     flat = low == high
     inverse: Floats = np.divide(np.float32(search.top), np.where(flat, np.float32(1), high - low))
     scale: Floats = np.float32(1) / inverse
-    best_inverse, base = inverse, low
-    codes, scratch = np.empty_like(x), np.empty_like(x)
+    best_inverse, base = inverse.copy(), low.copy()
+    codes, weighted, scratch = aligned(x.shape), aligned(x.shape), aligned(x.shape)
     _round(x, low, inverse, search.top, codes)
     best = _error(x, weights, codes, scale, low, search.absolute, scratch)
     for index in range(search.steps + 1):
         inverse = search.inverse(index, np.where(flat, np.float32(1), high - low))
         _round(x, low, inverse, search.top, codes)
-        determinant, new_scale, new_low = _solve(x, weights, codes, total, total_x, scratch)
+        determinant, new_scale, new_low = _solve(x, weights, codes, total, total_x, (weighted, scratch))
         error = _error(x, weights, codes, new_scale, new_low, search.absolute, scratch)
         better = (determinant > 0) & (error < best)
-        best_inverse, base = np.where(better, inverse, best_inverse), np.where(better, low, base)
-        best, scale = np.where(better, error, best), np.where(better, new_scale, scale)
-        low = np.where(better, new_low, low)
+        for kept, new in ((best_inverse, inverse), (base, low), (best, error), (scale, new_scale), (low, new_low)):
+            np.copyto(kept, new, where=better)
     return Affine(scale=np.where(flat, 0, scale), low=low, base=base, inverse=best_inverse, top=search.top)
 
 
@@ -92,10 +91,11 @@ def _round(x: Floats, low: Floats, inverse: Floats, top: int, codes: Floats) -> 
 
 
 def _solve(
-    x: Floats, weights: Floats, codes: Floats, total: Floats, total_x: Floats, scratch: Floats
+    x: Floats, weights: Floats, codes: Floats, total: Floats, total_x: Floats, space: tuple[Floats, Floats]
 ) -> tuple[Floats, Floats, Floats]:
     """Weighted least squares of x on codes: determinant (positive where there is a solution), scale and low."""
-    weighted = weights * codes
+    weighted, scratch = space
+    np.multiply(weights, codes, out=weighted)
     sum_l = weighted.sum(axis=0)
     sum_l2 = np.multiply(weighted, codes, out=scratch).sum(axis=0)
     sum_xl = np.multiply(weighted, x, out=scratch).sum(axis=0)
@@ -260,5 +260,4 @@ def _change_by_turns(
 
 def clip(x: Floats, least: int, most: int) -> Floats:
     """x within those limits, in place."""
-    np.maximum(x, np.float32(least), out=x)
-    return np.minimum(x, np.float32(most), out=x)
+    return np.clip(x, np.float32(least), np.float32(most), out=x)
