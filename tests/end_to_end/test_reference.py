@@ -59,8 +59,10 @@ def test_refusals(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str])
         (str(tiny), "--target", "host"): "--reference compiles nothing, so that it has no --target and no --device: "
         "leave them out",
         (str(tiny), "--context", "513"): "context 513 is not possible: the model was trained on 1 to 512 tokens",
-        (str(tmp_path / "model.shark"),): f"{tmp_path / 'model.shark'}: not a model that can be packed; ",
-        (str(tmp_path / "none.gguf"),): f"{tmp_path / 'none.gguf'}: no such file; expected ",
+        (
+            str(tmp_path / "model.shark"),
+        ): f"{tmp_path / 'model.shark'}: not a model that can be packed but a ZIP archive: ",
+        (str(tmp_path / "none.gguf"),): f"{tmp_path / 'none.gguf'}: no such file",
     }
     for (path, *options), message in messages.items():
         assert main(["run", path, "Hello", "--reference", *options]) == 2
