@@ -94,3 +94,10 @@ def rooms_imported(graph: Graph, folder: str) -> dict[str, set[str]]:
 
 def _room(module: str, root: str) -> str | None:
     return module.removeprefix(f"{root}.").split(".")[0] if module.startswith(f"{root}.") else None
+
+
+def room_arrows(graph: Graph, folder: str) -> set[tuple[str, str]]:
+    """(room, room) for each two of `folder` of which files of the first import the second; a file there is a room."""
+    root = f"sharkpack.{folder}"
+    found = {(_room(module, root), _room(name, root)) for module, imported in graph.items() for name in imported}
+    return {(here, there) for here, there in found if here is not None and there is not None and here != there}
