@@ -74,7 +74,7 @@ def test_defects_are_told_from_bad_input(sharkpack: Sharkpack, monkeypatch: pyte
 
 def test_what_a_terminal_would_obey_is_escaped(sharkpack: Sharkpack, capfd: pytest.CaptureFixture[str]) -> None:
     """Names come out of files of others."""
-    assert "cannot read \\x1b[2J.gguf" in sharkpack("inspect", "\x1b[2J.gguf").error
+    assert "\\x1b[2J.gguf: no such file" in sharkpack("inspect", "\x1b[2J.gguf").error
     write_table(("name",), [("a\x1b[2J\nb",)])
     assert "a\\x1b[2J\\nb\n" in capfd.readouterr().out
 
