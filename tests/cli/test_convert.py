@@ -73,5 +73,5 @@ def test_a_text_that_is_none_is_refused_before_the_work(sharkpack: Sharkpack, tm
     binary = tmp_path / "text.bin"
     binary.write_bytes(b"\xff\xfe")
     error = sharkpack("convert", source, "-o", output, "--quantize", "q8_0", "--text", binary).error
-    assert error == f"{binary} is not UTF-8 text: byte 0 is not; convert it first"
+    assert error == f"{binary} is UTF-16 text; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"
     assert not output.exists()
