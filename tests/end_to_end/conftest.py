@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from sharkpack.bundler.compile.targets import TARGETS, best_of_host
+from sharkpack.formats.host.cpu import host_cpu
 from tests.end_to_end.command_line import SHARKPACK, build, python, sharkpack
 from tests.tiny_models import write_tiny_gguf
 
 EXACT = ("--activations", "float32", "--cache-dtype", "f32", "--batch-sizes", "1")
-TWO_TARGETS = ("--target", "x86-64-v2", "--target", "x86-64-v4-vnni")
+BASELINE = next(target.id for target in TARGETS.values() if target.architecture == host_cpu().architecture)
+BEST = best_of_host(host_cpu().architecture, host_cpu().features).id
+TWO_TARGETS = ("--target", BASELINE, "--target", BEST)
 DEFAULT_BUILDS = {
     "smollm2-135m": TWO_TARGETS,
     "gemma3-270m": ("--batch-sizes", "1"),
