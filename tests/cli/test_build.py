@@ -233,5 +233,5 @@ def test_termination_unwinds_like_an_interrupt(
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(SilentProgress, "step", step)
-    assert sharkpack("build", "model.gguf").status == 130
+    assert sharkpack("build", "model.gguf").status == 143
     assert signal.getsignal(signal.SIGTERM) == handler
