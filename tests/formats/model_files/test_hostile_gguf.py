@@ -94,6 +94,7 @@ def test_sizes_past_the_end_are_refused_without_being_believed(data: bytes, refu
     ("data", "message"),
     [
         (build([key_value("a", 4, bytes(4))] * 2), "the metadata key 'a' appears twice"),
+        (build([key_value("", 4, bytes(4))]), "the name of metadata key 0 is empty"),
         (build([], [entry("x"), entry("x", offset=128)], bytes(256)), "two tensors are named 'x'"),
         (build([], [entry("x"), entry("y", offset=96)], bytes(256)), "the tensors 'x' and 'y' overlap"),
         (
