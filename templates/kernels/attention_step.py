@@ -6,8 +6,8 @@ part ends with the newest position also writes the key and the value there, and 
 """
 
 from sharkpack.templates.kernels.attention_heads import Heads, Output, attended, attention_tag
-from sharkpack.templates.kernels.attention_parts import Parts, room_for_parts
 from sharkpack.templates.kernels.attention_rows import AttentionRow, Token
+from sharkpack.templates.kernels.attention_split_k import Parts, room_for_parts
 from sharkpack.templates.kernels.cache import BATCH_DIMENSIONS, BATCH_INPUTS, CacheLayout, as_index, place
 from sharkpack.templates.kernels.emitter import F32, Binding, Emitter
 from sharkpack.templates.kernels.kernel import Kernel, number_tag

@@ -73,7 +73,7 @@ def quantize_half(e: Emitter, x: str, row: str, tile: str, *, remainder: bool = 
     """Write values 16 * tile .. of a row as int8 codes = round(x / d), and what stands beside them in their block.
 
     Each half of a block of 32 has its own d = max|x| / 127, and leaves the rest as in activation_block.py.
-    With `remainder`, also what rounding left, as int8 codes of d / 256, and d / 256 times their sum.
+    With `remainder`, also the residual byte of each code, in units of d / 256, and d / 256 times their sum.
     Bindings: `codes` ?x(k/4)xi32, `scales` ?x(k/32)x8xf32, `remainders` as codes, `remainder_sums` ?x(k/32)x2xf32;
     `into` begins the names of codes and scales.
     """

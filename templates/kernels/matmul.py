@@ -47,7 +47,7 @@ def matmul(n: int, k: int, layout_name: str, activations: Activations, *, bias: 
 
 @memoised
 def joint_matmul(joined: tuple[JoinedMatmul, ...]) -> Kernel:
-    """Matmuls of the same int8 activations; remainders are there if one wants them."""
+    """Matmuls of the same int8 activations; with residual bytes if one wants them."""
     k = joined[0].k
     parts = [MatmulPart(m.n, m.k, m.layout, m.activations, bias=m.bias, suffix=m.suffix) for m in joined]
     finest: Activations = "int8_remainder" if any(part.remainder for part in parts) else "int8"
@@ -74,8 +74,8 @@ def joint_matmul(joined: tuple[JoinedMatmul, ...]) -> Kernel:
 def activation_bindings(k: int, activations: Activations) -> list[Binding]:
     """The bindings of x [rows, k] as matmuls read it.
 
-    float32, or int8 codes with their scales (and remainders with their sums), which are addressed from one row to the
-    next (activations.py).
+    float32, or int8 codes with their scales (and residual bytes with their sums), which are addressed from one row to
+    the next (activations.py).
     """
     if activations == "float32":
         return [Binding.of("x", f"?x{k}xf32")]

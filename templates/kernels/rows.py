@@ -1,6 +1,6 @@
 """Kernels that take one row of activations at a time: norms, gated units, quantisation.
 
-Each writes float32, or int8 codes, or int8 codes with remainders: rows are quantised where they are made.
+Each writes float32, or int8 codes, or int8 codes with residual bytes: rows are quantised where they are made.
 """
 
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def inverse_root(e: Emitter, name: str, row: str, start: str, k: int, epsilon: f
 
 
 def quantize_rows(k: int, *, remainder: bool = False) -> Kernel:
-    """int8 codes and scales of [rows, k] float32, optionally with remainders."""
+    """int8 codes and scales of [rows, k] float32, optionally with residual bytes."""
     output: Output = "int8_remainder" if remainder else "int8"
 
     def body(e: Emitter, row: str) -> None:

@@ -53,7 +53,7 @@ def quantize(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def dequantize(codes: Tensor, scales: Tensor, remainders: Tensor | None) -> Tensor:
-    """float32 [rows, k] of what `quantize` makes, to 8 bits or with the remainders to 16."""
+    """float32 [rows, k] of what `quantize` makes, to 8 bits or with the residual bytes to 16."""
     units = codes.float() if remainders is None else codes.float() + remainders.float() / 256.0
     return (units.reshape(len(codes), -1, 2, 16) * scales[:, :, :2, None]).reshape(codes.shape)
 

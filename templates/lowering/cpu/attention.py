@@ -3,7 +3,7 @@
 from sharkpack.formats.cache_geometry import CacheDtype
 from sharkpack.templates.kernels.attention import attention
 from sharkpack.templates.kernels.attention_heads import Output
-from sharkpack.templates.kernels.attention_parts import room_for_parts
+from sharkpack.templates.kernels.attention_split_k import room_for_parts
 from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.cache import CacheLayout
 from sharkpack.templates.kernels.rope_and_store import rope_and_store
@@ -17,7 +17,7 @@ _CACHE_DTYPES: dict[str, CacheDtype] = {"f16": "f16", "f32": "f32", "si8": "i8"}
 
 
 def begin_parts(function: Function, lines: Lines) -> dict[int, Tensor]:
-    """Zeros [rows, room_for_parts] for the contexts in parts of a decode step, which all of its layers use in turn."""
+    """Zeros [rows, room_for_parts] for the split-K attention of a decode step, which all of its layers use in turn."""
     found: dict[int, Tensor] = {}
     for call in function.calls:
         if call.operator == "attend" and call.flag("step"):

@@ -9,10 +9,10 @@ from sharkpack.templates.lowering.lowering import Activations
 from sharkpack.templates.lowering.program import Function, OperatorCall, Value
 
 Form = Literal["float32", "int8", "int8_remainder"]
-"""Of activations between two kernels: as they are; codes of 8 bits and scales; those and remainders of 8 bits more.
+"""Of activations between two kernels: as they are; codes of 8 bits and scales; those and residual bytes.
 
-The remainder costs a second pass over codes that are in registers already. It goes where the error shows most for the
-least work: the values of attention and the output head.
+The residual byte costs a second pass over codes that are in registers already. It goes where the error shows most for
+the least work: the values of attention and the output head.
 """
 
 MATMULS = ("matmul", "expert_matmul")

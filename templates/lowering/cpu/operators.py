@@ -84,7 +84,7 @@ def write_gated(w: Writer, call: OperatorCall) -> None:
         w.give(y, w.call(kernel, given, y.shape[0]), "int8")
         return
     both = {name: w.float32(call.input(name)) for name in ("gate", "up")}
-    # No kernel makes remainders of a gate: who wants them quantises what it takes.
+    # No kernel makes residual bytes of a gate: who wants them quantises what it takes.
     forms: list[Form] = ["float32" if form == "int8_remainder" else form for form in w.uses.wanted(y)]
     for form in dict.fromkeys(forms):
         w.give(y, w.call(gated(call.width("gate"), activation, output=form), both, y.shape[0]), form)

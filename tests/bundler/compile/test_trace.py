@@ -92,7 +92,7 @@ def test_no_operator_of_ours_is_left_of_a_lowered_program(llama: tuple[CausalMod
 
 
 def test_kernels_of_a_llama(llama: tuple[CausalModel, ProgramText]) -> None:
-    """One a shape, whatever the number of layers and batch sizes; values and head with remainders."""
+    """One a shape, whatever the number of layers and batch sizes; values and head with residual bytes."""
     model, program = llama
     names = _kernels(program)
     assert len(names) < 20

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from sharkpack.templates import ops
-from sharkpack.templates.kernels.attention_parts import MOST, counters, room_for_parts
+from sharkpack.templates.kernels.attention_split_k import MOST, counters, room_for_parts
 from sharkpack.templates.kernels.attention_step import attention_step
 from sharkpack.templates.kernels.isa import Isa
 from sharkpack.templates.kernels.kernel import Kernel, Split

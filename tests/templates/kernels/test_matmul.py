@@ -185,7 +185,7 @@ def _assert_exact(isa: Isa, limits: list[Case], matrix: Matrix) -> None:
 
 
 @ISAS
-def test_remainders_add_the_second_eight_bits(isa: Isa) -> None:
+def test_residual_bytes_add_the_second_eight_bits(isa: Isa) -> None:
     """Against what was quantised: 8 bits are off by thousandths, 16 by hundred-thousandths."""
     runner, matrix = _runner(isa), random_matrix("q8_0", 16, 64)
     x = torch.randn(3, 64, generator=torch.Generator().manual_seed(1))

@@ -76,7 +76,7 @@ def test_float32_activations_are_never_quantised() -> None:
     assert found == ["rms_norm_float32", "matmul_q8_0_float32_n64", "matmul_q8_0_float32_n64"]
 
 
-def test_remainders_serve_who_wants_none() -> None:
+def test_residual_bytes_serve_who_wants_none() -> None:
     found = lowered(norm("%h", X), matmul("%y", H), matmul("%z", H, rounding="fine"))
     assert found == ["rms_norm_int8_remainder", "matmul_q8_0_int8_n64", HEAD]
 

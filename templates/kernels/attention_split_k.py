@@ -1,6 +1,6 @@
-"""A sequence's context in parts, each a workgroup's: which pages are whose, and how the last to end joins the results.
+"""Split-K attention: each part of a context is a workgroup's; the last to end joins their results.
 
-What the parts found stands in a buffer that all layers of a step use one after the other, and that begins with zeros.
+The parts' results stand in a buffer that all layers of a step use one after the other, and that begins with zeros.
 """
 
 from collections.abc import Callable, Sequence
