@@ -19,9 +19,8 @@ from sharkpack.bundler.pipeline.describe import describe
 from sharkpack.bundler.pipeline.plan import BuildPlan, make_plan
 from sharkpack.bundler.pipeline.prepare import prepare
 from sharkpack.bundler.program_files import write_descriptions
-from sharkpack.bundler.progress import Progress
+from sharkpack.bundler.progress import Progress, Steps
 from sharkpack.bundler.quantize import QuantizationReport
-from sharkpack.bundler.steps import Steps
 from sharkpack.bundler.tokenizer import checkpoint_path
 from sharkpack.formats.archive.generate_calls import DECODE_ROLES, PREFILL_ROLES
 from sharkpack.formats.io.output_folder import output_folder

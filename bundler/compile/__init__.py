@@ -1,4 +1,4 @@
 """A model to compiled modules: trace, program, targets, the compiler and its cache.
 
-Imports from bundler: steps.
+Imports from bundler: progress.
 """

@@ -5,7 +5,7 @@ from functools import cache as once
 
 from sharkpack.bundler.compile.cache import CompileCache
 from sharkpack.bundler.compile.program import ProgramText
-from sharkpack.bundler.steps import Steps
+from sharkpack.bundler.progress import Steps
 
 
 def program_maker(

@@ -9,7 +9,7 @@ from sharkpack.bundler.compile.cache.keys import module_key, target_key
 from sharkpack.bundler.compile.compiler import compile_module
 from sharkpack.bundler.compile.program import ProgramText
 from sharkpack.bundler.compile.targets import Target
-from sharkpack.bundler.steps import Steps
+from sharkpack.bundler.progress import Steps
 from sharkpack.templates.lowering.lowering import link
 
 

@@ -1,6 +1,6 @@
 """A source model written as one file that other tools read: GGUF, or an IREE parameter archive.
 
-Imports from bundler: pipeline, prefetch, progress, quantize, sources, tokenizer.
+Imports from bundler: background, pipeline, progress, quantize, sources, tokenizer.
 """
 
 from sharkpack.bundler.convert.convert import convert_model

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sharkpack.bundler.background import prefetch
 from sharkpack.bundler.convert.gguf_metadata import gguf_metadata
 from sharkpack.bundler.convert.gguf_tensors import gguf_specs, gguf_tensors
 from sharkpack.bundler.convert.options import ConvertOptions, ConvertReport
 from sharkpack.bundler.pipeline.output import OutputPath
 from sharkpack.bundler.pipeline.prepare import prepare
-from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance, Progress
 from sharkpack.bundler.sources.model import SourceDescription, SourceModel
 from sharkpack.bundler.sources.tensors import SourceTensor

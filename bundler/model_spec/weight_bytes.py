@@ -6,8 +6,8 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from sharkpack.bundler.background import prefetch
 from sharkpack.bundler.model_spec import ModelSpec
-from sharkpack.bundler.prefetch import prefetch
 from sharkpack.bundler.progress import Advance
 from sharkpack.bundler.sources.model import SourceModel
 from sharkpack.bundler.sources.tensors import SourceTensor

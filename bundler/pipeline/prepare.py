@@ -7,10 +7,9 @@ from typing import Generic, TypeVar
 
 from sharkpack.bundler.background import BackgroundTask
 from sharkpack.bundler.pipeline.output import OutputPath
-from sharkpack.bundler.progress import Progress
+from sharkpack.bundler.progress import Progress, Steps
 from sharkpack.bundler.quantize import QuantizationReport, QuantizeOptions, plan_quantization
 from sharkpack.bundler.sources import SourceDescription, SourceModel, open_source
-from sharkpack.bundler.steps import Steps
 
 Plan = TypeVar("Plan")
 

@@ -19,8 +19,8 @@ from sharkpack.bundler.compile.targets import Target
 from sharkpack.templates.layers.model_options import ModelOptions
 
 PACKAGES = ("iree-base-compiler", "iree-turbine", "torch", "numpy")
-SOURCES = ("formats", "templates", "bundler/compile", "bundler/model_spec")
-"""The code that outlines, programs and modules are made by; folders with all that is in them."""
+SOURCES = ("formats", "templates", "bundler/compile", "bundler/model_spec", "bundler/progress.py")
+"""The code that model specs, programs and modules are made by; folders with all that is in them."""
 
 
 def made_key(kind: str, *parts: Any) -> str | None:

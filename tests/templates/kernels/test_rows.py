@@ -53,7 +53,7 @@ def _units(codes: NDArray[np.int8], remainders: NDArray[np.int8] | None = None) 
 
 
 def _check_quantized(made: list[np.ndarray], wanted: torch.Tensor) -> None:
-    """Codes (and residual bytes) within what rounding may differ of `wanted` [rows, k], scales of it, sums of the codes."""
+    """Codes (and residual bytes) within what rounding may differ of `wanted` [rows, k], their scales and sums."""
     codes, scales = made[:2]
     remainders, fine_sums = made[2:] if len(made) == 4 else (None, None)
     expected = [t.numpy() for t in quantize(wanted)]
