@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sharkpack.bundler.sources.fetch.registered import WheelMember
@@ -73,12 +74,12 @@ def _watch(process: "subprocess.Popen[bytes]", scratch: Path, advance: Advance) 
 
 
 def _size_of(folder: Path) -> int:
+    """Bytes of the files in it, now: files and folders may go meanwhile, which `os.walk` passes over."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # gone meanwhile
-            continue
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
     return total
 
 
