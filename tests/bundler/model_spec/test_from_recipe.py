@@ -83,6 +83,14 @@ def test_texts_weights_and_vocabulary_do_not_matter(spec: MakeSpec) -> None:
     assert spec(seed=1, metadata=texts | {"general.license": "mit"})[1]
 
 
+def _of_another_kind(source: SourceModel) -> SourceModel:
+    return replace(source, kind="huggingface")
+
+
+def _in_another_row_order(source: SourceModel) -> SourceModel:
+    return replace(source, ggml_row_order=False)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -97,10 +105,10 @@ def test_texts_weights_and_vocabulary_do_not_matter(spec: MakeSpec) -> None:
         {"options": replace(OPTIONS, page_size=32)},
         {"options": replace(OPTIONS, cache_dtype="f32")},
         {"architecture": "qwen2"},
-        {"change": lambda source: replace(source, kind="huggingface")},
-        {"change": lambda source: replace(source, ggml_row_order=False)},
+        {"change": _of_another_kind},
+        {"change": _in_another_row_order},
     ],
-    ids=str,
+    ids=lambda overrides: "-".join(f"{key}={getattr(value, '__name__', value)}" for key, value in overrides.items()),
 )
 def test_what_a_recipe_can_read_matters(spec: MakeSpec, overrides: dict[str, Any]) -> None:
     spec()
