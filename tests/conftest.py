@@ -1,4 +1,4 @@
-"""The compile cache that the suite's builds share. Real models, the fast tier and groups come from plugins."""
+"""The compile cache that the suite's builds share. Real models and the fast tier come from plugins."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.fast_tier", "tests.model_plugin", "tests.parallel"]
+pytest_plugins = ["pytester", "tests.fast_tier", "tests.model_plugin"]
 
 
 @pytest.fixture(scope="session", autouse=True)
