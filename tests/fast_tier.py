@@ -9,7 +9,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 SLOW = {
-    "benchmarks/test_profile.py": "compiles a model and profiles it",
+    "benchmarks": "compiles kernels, and starts processes that measure",
+    "bundler/compile/test_compiler.py": "compiles programs",
     "bundler/compile/test_trace.py": "traces models of every architecture",
     "bundler/quantize/test_importance.py": "runs models of every architecture in transformers",
     "bundler/sources/fetch": "downloads by pip from a server of its own",
