@@ -76,9 +76,8 @@ class BuildPlan:
         program = self.source.program
         if isinstance(program, MlirProgram):
             return ProgramText(text=program.code.text, from_recipe=False)
-        from sharkpack.bundler.compile.trace import (
-            trace,  # torch and turbine: seconds to load, where there is code already
-        )
+        # torch and turbine: seconds to load, where there is code already
+        from sharkpack.bundler.compile.trace import trace
 
         assert self.model.make is not None
         model = self.model.make()
@@ -103,7 +102,7 @@ class BuildPlan:
 def make_plan(source: SourceDescription, options: BuildOptions, cache: CompileCache | None = None) -> BuildPlan:
     """Check the source and the options against each other. Raises SharkpackError for whatever cannot be built.
 
-    cache: has outlines of models, and takes that of this one.
+    cache: has specs of models, and takes that of this one.
     """
     if source.program is None and source.architecture not in ARCHITECTURES:
         supported = ", ".join(ARCHITECTURES)
