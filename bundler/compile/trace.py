@@ -15,7 +15,7 @@ from sharkpack.templates.layers.recipe import CausalModel, last_rows
 from sharkpack.templates.ops.paged_cache import CACHE_DTYPES
 
 EXAMPLE_TOKENS, EXAMPLE_PAGES = 7, 3
-"""Of a call that is traced: what torch takes neither for a constant nor for another size."""
+"""Sizes of a traced call: torch takes them neither for constants nor for other sizes."""
 
 
 def trace(model: CausalModel, options: ModelOptions, batch_sizes: Iterable[int]) -> ProgramText:

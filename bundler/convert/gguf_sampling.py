@@ -16,7 +16,7 @@ _ELSEWHERE = frozenset(
     {"bos_token_id", "eos_token_id", "pad_token_id", "do_sample", "max_length", "max_new_tokens", "use_cache"}
     | {"transformers_version", "cache_implementation", "trust_remote_code"}
 )
-"""What other keys say, and what is the caller's to say."""
+"""Keys whose meaning other keys have, and those that are the caller's to choose."""
 
 
 def sampling_keys(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -11,7 +11,7 @@ from sharkpack.formats.errors import SharkpackError
 
 SIZES = ("vocab_size", "context_length", "page_elements", "page_size")
 MOST = 1 << 24
-"""Of any of these: a page of more than 64 MB is a mistake."""
+"""The largest of any of these: a page of more than 64 MB is a mistake."""
 
 REQUIRED = ("name", "vocab_size", "context_length", "page_elements", "parameters")
 OPTIONAL = ("page_size", "cache_dtype", "tokenizer", "license")

@@ -18,7 +18,7 @@ SPECIAL_NAMES = {
     "mask": "mask_token",
     "cls": "cls_token",
 }
-"""What chat templates call the tokens that GGUF has other names for."""
+"""Names in chat templates for tokens that GGUF has other names for."""
 _NO_TOKEN = (-1, 0xFFFFFFFF)
 """Ids by which files say that there is no such token."""
 

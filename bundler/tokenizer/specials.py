@@ -37,7 +37,7 @@ _CLASS_DEFAULTS = {
         "mask_token": "<MASK_TOKEN>",
     },
 }
-"""What a class of transformers, by its name less "Tokenizer", calls tokens that its tokenizer_config.json does not
+"""Names of tokens, by the class of transformers less "Tokenizer": those that its tokenizer_config.json does not
 name."""
 _CLASS_OF_MODEL = {"gemma": "Gemma", "qwen2": "Qwen2", "qwen3": "Qwen2"}
 """The class of a model whose tokenizer_config.json names none, by how its `model_type` begins."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 SCRATCH_PREFIX = ".sharkpack-"
-"""Of the names of folders in which files are fetched."""
+"""The prefix of folders in which files are fetched."""
 
 
 def kept_file(model: RegisteredModel) -> Path | None:

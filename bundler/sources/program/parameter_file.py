@@ -27,7 +27,7 @@ ELEMENTS = {
     "f8E4M3FN": ("F8_E4M3", 1),
     "f8E5M2": ("F8_E5M2", 1),
 }
-"""What parameters may be made of: names in MLIR, in parameter files, and bytes of an element."""
+"""Element types of parameters: names in MLIR, in parameter files, and bytes of an element."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
